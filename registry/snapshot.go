@@ -1,0 +1,45 @@
+package registry
+
+import (
+	"time"
+)
+
+// Snapshot is an immutable picture of everything that the data plane needs. A
+// request takes one at its start and uses no other. It is safe for concurrent
+// use; nothing reached through it may be changed.
+type Snapshot struct {
+	// Gateway is the uuid under which this fleet's gateways answer GET /.
+	Gateway WorkerID
+	// Revision is the store's change counter that the snapshot was read at.
+	Revision Revision
+	// LoadedAt is when it was last known to be the newest.
+	LoadedAt time.Time
+	// Workers are all workers, ordered by name, then uuid.
+	Workers []*Worker
+
+	byID     map[WorkerID]*Worker
+	security []*Worker
+}
+
+// NewSnapshot builds a snapshot over workers, which it takes over and which
+// must be ordered by name, then uuid.
+func NewSnapshot(gateway WorkerID, rev Revision, loadedAt time.Time, workers []*Worker) *Snapshot {
+	s := &Snapshot{
+		Gateway: gateway, Revision: rev, LoadedAt: loadedAt, Workers: workers,
+		byID: make(map[WorkerID]*Worker, len(workers)),
+	}
+	for _, w := range workers {
+		s.byID[w.ID] = w
+		if w.IsGraphSecurity() {
+			s.security = append(s.security, w)
+		}
+	}
+	return s
+}
+
+// Worker returns the worker with this id, or nil.
+func (s *Snapshot) Worker(id WorkerID) *Worker { return s.byID[id] }
+
+// GraphSecurity returns every ExternalGraphSecurity worker, active or not,
+// ordered by name, then uuid. The slice must not be changed.
+func (s *Snapshot) GraphSecurity() []*Worker { return s.security }
