@@ -1,0 +1,137 @@
+package edge
+
+import (
+	"errors"
+	"io"
+	"math/bits"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/muster-fleet/muster/proto/fault"
+)
+
+// bodyPool keeps buffers by power-of-two size, from 4 KiB on. Buffers over
+// keepBelow are left to the collector: one large request should not hold memory
+// for good.
+type bodyPool struct {
+	classes [bodyClasses]sync.Pool
+}
+
+const (
+	smallestBody = 12 // 4 KiB
+	bodyClasses  = 15 // up to 64 MiB
+	firstRead    = 64 << 10
+)
+
+func (p *bodyPool) get(n int64) []byte {
+	c := class(n)
+	if c >= bodyClasses {
+		return make([]byte, 0, n)
+	}
+	if b, ok := p.classes[c].Get().(*[]byte); ok {
+		return (*b)[:0]
+	}
+	return make([]byte, 0, 1<<(c+smallestBody))
+}
+
+func (p *bodyPool) put(b []byte) {
+	c := class(int64(cap(b)))
+	if c < bodyClasses && cap(b) == 1<<(c+smallestBody) {
+		b = b[:0]
+		p.classes[c].Put(&b)
+	}
+}
+
+// class returns the index of the smallest class that holds n bytes.
+func class(n int64) int {
+	if n <= 1<<smallestBody {
+		return 0
+	}
+	return bits.Len64(uint64(n-1)) - smallestBody
+}
+
+// bodyReader reads a request's body within a limit, a deadline and a ticket.
+type bodyReader struct {
+	pool  *bodyPool
+	limit int64
+}
+
+// read returns the whole body. Every byte is reserved before it is read. The
+// buffer goes back to the pool through release, whatever the outcome.
+func (b *bodyReader) read(w http.ResponseWriter, r *http.Request, t *Ticket, deadline time.Time) (body []byte, err error) {
+	if r.ContentLength > b.limit {
+		return nil, b.tooLarge()
+	}
+	rc := http.NewResponseController(w)
+	// A body that dribbles in must not outlive the request's deadline. Afterwards
+	// the read deadline goes away again: net/http's own watch for a client that
+	// left reads from the same connection.
+	if err := rc.SetReadDeadline(deadline); err == nil {
+		defer func() { err = errors.Join(err, rc.SetReadDeadline(time.Time{})) }()
+	}
+	if r.ContentLength >= 0 {
+		return b.readKnown(r, t)
+	}
+	return b.readUnknown(r, t)
+}
+
+func (b *bodyReader) readKnown(r *http.Request, t *Ticket) ([]byte, error) {
+	if err := t.Reserve(r.ContentLength); err != nil {
+		return nil, err
+	}
+	buf := b.pool.get(r.ContentLength)[:r.ContentLength]
+	if _, err := io.ReadFull(r.Body, buf); err != nil {
+		b.pool.put(buf)
+		return nil, b.readError(r, err)
+	}
+	return buf, nil
+}
+
+func (b *bodyReader) readUnknown(r *http.Request, t *Ticket) ([]byte, error) {
+	if err := t.Reserve(firstRead); err != nil {
+		return nil, err
+	}
+	buf := b.pool.get(firstRead)
+	for {
+		if len(buf) == cap(buf) {
+			more := int64(cap(buf))
+			if err := t.Reserve(more); err != nil {
+				b.pool.put(buf)
+				return nil, err
+			}
+			next := append(b.pool.get(2*more), buf...)
+			b.pool.put(buf)
+			buf = next
+		}
+		n, err := r.Body.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if int64(len(buf)) > b.limit {
+			b.pool.put(buf)
+			return nil, b.tooLarge()
+		}
+		if errors.Is(err, io.EOF) {
+			return buf, nil
+		}
+		if err != nil {
+			b.pool.put(buf)
+			return nil, b.readError(r, err)
+		}
+	}
+}
+
+func (b *bodyReader) tooLarge() error {
+	return fault.New(fault.TooLarge, "too_large", "the body is larger than %d bytes (limits.maxBody)", b.limit)
+}
+
+func (b *bodyReader) readError(r *http.Request, err error) error {
+	var timeout interface{ Timeout() bool }
+	switch {
+	case r.Context().Err() != nil:
+		return fault.From(r.Context().Err())
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return fault.New(fault.Timeout, "timeout", "the body did not arrive within the request's deadline").Wrap(err)
+	default:
+		return fault.New(fault.Invalid, "invalid_request", "the body ended before its announced end").Wrap(err)
+	}
+}
