@@ -1,0 +1,151 @@
+// Package cli is the command line of Muster: one command per thing that an
+// operator, a developer or a worker's author does. Commands talk to a gateway
+// over its public API alone, and serve and dev start one.
+//
+// What a command found goes to standard output, in the form that --output asks
+// for; everything else (warnings, progress, errors, the log) goes to standard
+// error. Exit codes are in exit.go.
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// Streams are where a command reads and writes.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+	// Terminal tells that Err is a terminal: progress is shown on no other.
+	Terminal bool
+}
+
+// shell is one run of the command line.
+type shell struct {
+	Streams
+	environ []string
+	env     map[string]string
+
+	output    string
+	url       string
+	token     string
+	tokenFile string
+	caFile    string
+	// log, when set, is where errors go as well: serve and dev with log.format
+	// json, whose every line is a JSON object.
+	log *slog.Logger
+}
+
+// Run runs one command line (without the program's name) in an environment
+// ("NAME=value" each) and returns the exit code. It returns when the command
+// has ended; ctx ends it early.
+func Run(ctx context.Context, args, environ []string, streams Streams) int {
+	s := &shell{Streams: streams, environ: environ, env: map[string]string{}}
+	for _, pair := range environ {
+		if name, value, ok := strings.Cut(pair, "="); ok {
+			s.env[name] = value
+		}
+	}
+	root := s.rootCommand()
+	root.SetArgs(args)
+	root.SetIn(streams.In)
+	root.SetOut(streams.Out)
+	root.SetErr(streams.Err)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return ExitOK
+	}
+	s.report(err)
+	return exitCode(err)
+}
+
+func (s *shell) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "muster",
+		Short: "Registry and gateway for a fleet of workers",
+		Long: `Muster keeps the register of a fleet of workers and asks all of them what a
+caller may see.
+
+Commands that talk to a gateway find it by --url or MUSTER_URL and show it a
+token from --token-file, MUSTER_TOKEN or MUSTER_TOKEN_FILE.
+
+Exit codes: 0 ok, 1 failed, 2 wrong usage or configuration, 3 not found,
+4 no valid token, 5 unavailable, 6 denied.`,
+		Example: `  muster dev
+  muster dev token admin
+  muster worker list -o json
+  muster filter graph.json`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageOf(cmd, err) })
+	flags := root.PersistentFlags()
+	flags.StringVarP(&s.output, "output", "o", formTable, "form of what is printed: table, json or yaml")
+	flags.StringVar(&s.url, "url", "", "address of the gateway (MUSTER_URL; default "+defaultURL+")")
+	flags.StringVar(&s.token, "token", "", "bearer token; a command line can be read by others: prefer --token-file or MUSTER_TOKEN")
+	flags.StringVar(&s.tokenFile, "token-file", "", "file with the bearer token (MUSTER_TOKEN_FILE)")
+	flags.StringVar(&s.caFile, "ca-file", "", "certificates that sign the gateway's, in place of the system's")
+	s.complete(root, "output", formTable, formJSON, formYAML)
+	root.AddCommand(
+		s.workerCommand(), s.filterCommand(), s.configCommand(),
+		s.versionCommand(), s.completionCommand(),
+	)
+	s.group(root)
+	s.strict(root)
+	return root
+}
+
+// complete offers fixed values for a flag.
+func (s *shell) complete(cmd *cobra.Command, flag string, values ...string) {
+	err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	if err != nil {
+		panic(err) // a flag that the command does not have: a defect that any test finds
+	}
+}
+
+// group makes a command that only holds others refuse what it does not know.
+func (s *shell) group(cmd *cobra.Command) {
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			// What fails to reach standard error cannot be reported anywhere.
+			_, _ = io.WriteString(s.Err, cmd.UsageString()+"\n")
+			return usageOf(cmd, errors.New("say which command"))
+		}
+		text := quote(args[0]) + " is not a command of " + cmd.CommandPath()
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			text += "; " + strings.Join(near, " or ") + " is the nearest one"
+		}
+		return usageOf(cmd, errors.New(text))
+	}
+}
+
+// strict turns wrong arguments of every command into wrong usage and checks
+// --output before anything is done.
+func (s *shell) strict(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return usageOf(cmd, err)
+			}
+			return nil
+		}
+	}
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			if err := s.checkOutput(cmd); err != nil {
+				return usageOf(cmd, err)
+			}
+			return run(cmd, args)
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		s.strict(sub)
+	}
+}

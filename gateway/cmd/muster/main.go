@@ -1,0 +1,27 @@
+// Command muster is the registry and gateway of a fleet of workers, and the
+// command line that looks after it.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/mattn/go-isatty"
+
+	"github.com/muster-fleet/muster/gateway/cli"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// The first signal ends the work in order; from then on a second one has its
+	// usual effect and ends the process at once.
+	context.AfterFunc(ctx, stop)
+	code := cli.Run(ctx, os.Args[1:], os.Environ(), cli.Streams{
+		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
+		Terminal: isatty.IsTerminal(os.Stderr.Fd()),
+	})
+	stop()
+	os.Exit(code)
+}
