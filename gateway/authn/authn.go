@@ -1,0 +1,117 @@
+// Package authn tells who a request comes from: it takes the one bearer token of
+// an HTTP or gRPC request and has it verified. It decides nothing; that is what
+// package authz is for.
+package authn
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"google.golang.org/grpc/metadata"
+
+	"github.com/muster-fleet/muster/proto/fault"
+	"github.com/muster-fleet/muster/workers/token"
+)
+
+// Verifier tells who a token speaks for. *token.Verifier is one. It must be safe
+// for concurrent use; its errors are *fault.Error or the context's.
+type Verifier interface {
+	Verify(ctx context.Context, raw string) (*token.Principal, error)
+}
+
+// Caller is an authenticated request's principal and the token that proved it,
+// which is forwarded to workers or exchanged, and never logged.
+type Caller struct {
+	Principal *token.Principal
+	Token     string
+}
+
+// Options of an Authenticator.
+type Options struct {
+	// ManagementAudience is what a token must be for, beside the service's own
+	// audience, to be used on management endpoints; empty: nothing more.
+	ManagementAudience string
+}
+
+// Authenticator authenticates requests. It is safe for concurrent use.
+type Authenticator struct {
+	verifier Verifier
+	options  Options
+}
+
+// New returns an Authenticator over a verifier.
+func New(v Verifier, o Options) *Authenticator {
+	return &Authenticator{verifier: v, options: o}
+}
+
+// FromRequest authenticates an HTTP request by its Authorization header alone;
+// the body is not touched. The error is a *fault.Error (401 invalid_token, 503
+// identity_unavailable); Challenge makes the WWW-Authenticate header out of it.
+func (a *Authenticator) FromRequest(r *http.Request) (Caller, error) {
+	raw, err := token.FromHeader(r.Header)
+	if err != nil {
+		return Caller{}, err
+	}
+	return a.FromToken(r.Context(), raw)
+}
+
+// FromGRPC authenticates a gRPC call by the metadata of its context, which must
+// hold exactly one authorization value. The errors are those of FromRequest.
+func (a *Authenticator) FromGRPC(ctx context.Context) (Caller, error) {
+	raw, err := token.FromValues(metadata.ValueFromIncomingContext(ctx, "authorization"))
+	if err != nil {
+		return Caller{}, err
+	}
+	return a.FromToken(ctx, raw)
+}
+
+// FromToken authenticates by a token that has already been taken from its request.
+func (a *Authenticator) FromToken(ctx context.Context, raw string) (Caller, error) {
+	p, err := a.verifier.Verify(ctx, raw)
+	if err != nil {
+		return Caller{}, fault.From(err)
+	}
+	return Caller{Principal: p, Token: raw}, nil
+}
+
+// ForManagement refuses a caller whose token is not for the management
+// endpoints. It is 401 invalid_token, not 403: the token is of the wrong
+// audience, and another login may bring the right one, whereas a right would
+// have to be granted (RFC 9068 section 4).
+func (a *Authenticator) ForManagement(c Caller) error {
+	want := a.options.ManagementAudience
+	if want == "" || c.Principal.HasAudience(want) {
+		return nil
+	}
+	return fault.New(fault.Unauthenticated, token.CodeInvalid,
+		"the token is not for the management endpoints: its aud does not hold %q; log in with muster-cli", want)
+}
+
+// Challenge sets WWW-Authenticate for a refusal, as RFC 6750 section 3 wants it:
+// with an error code for a bad token, without one when none was sent. It does
+// nothing for errors that are not 401. Call it before the error is written.
+func Challenge(h http.Header, err error) {
+	var f *fault.Error
+	if !errors.As(err, &f) || f.Kind != fault.Unauthenticated {
+		return
+	}
+	challenge := `Bearer realm="muster"`
+	if !errors.Is(err, token.ErrMissing) {
+		challenge += `, error="` + token.CodeInvalid + `"`
+	}
+	h.Set("WWW-Authenticate", challenge)
+}
+
+type callerKey struct{}
+
+// WithCaller returns a context that carries the caller.
+func WithCaller(ctx context.Context, c Caller) context.Context {
+	return context.WithValue(ctx, callerKey{}, c)
+}
+
+// CallerFrom returns the caller of a context; ok is false when it has none.
+func CallerFrom(ctx context.Context) (c Caller, ok bool) {
+	c, ok = ctx.Value(callerKey{}).(Caller)
+	return c, ok
+}
