@@ -1,0 +1,103 @@
+# Everything that is built, checked or run here starts with a target of this
+# file; "make help" lists them. Targets never overwrite GOFLAGS: whoever calls
+# may have set it.
+
+SHELL       := /usr/bin/env bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+ROOT    := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
+MODULES := proto registry workers connectors gateway
+# A worker author never compiles DuckDB: these modules build without cgo.
+PURE    := proto workers
+BIN     := bin/muster
+TOOLS   := $(ROOT)/.tools
+export PATH := $(TOOLS):$(PATH)
+
+.PHONY: help
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-zA-Z_-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/muster
+	@mkdir -p bin
+	cd gateway && go build -trimpath -ldflags "$(LDFLAGS)" -o ../$(BIN) ./cmd/muster
+
+# Both are empty in a tree without git; "muster version" then says so itself.
+VERSION ?= $(shell git -C $(ROOT) describe --tags --always --dirty 2>/dev/null)
+LDFLAGS ?= $(if $(VERSION),-X main.version=$(VERSION))
+
+.PHONY: run
+run: build ## Start a whole Muster for development (issuer included, data in ./data)
+	$(BIN) dev --data-dir data
+
+.PHONY: setup
+setup: ## Install what the tests need beside Go (PostgreSQL, Keycloak, nginx, Python and Node packages)
+	tools/setup/all.sh
+
+.PHONY: test
+test: tools ## Run everything, as CI does: checks, all tests, long ones included; prints the minutes of each part
+	@$(TOOLS)/check -profile full
+
+.PHONY: test-fast
+test-fast: tools ## Run what takes under three minutes: checks without lint, tests with -short
+	@$(TOOLS)/check -profile fast
+
+.PHONY: test-solo
+test-solo: tools ## Build and test each module alone, without the workspace; proto and workers without cgo
+	@$(TOOLS)/check -profile solo
+
+.PHONY: lint
+lint: tools-lint ## Run golangci-lint over every module, and buf lint
+	@for m in $(MODULES) $(EXTRA); do echo "lint $$m"; (cd $$m && $(if $(filter-out tools/bench,$$m),) golangci-lint run --config $(ROOT)/.golangci.yml ./...); done
+	@cd proto && buf lint
+
+.PHONY: gen
+gen: tools ## Generate the Go code of proto/
+	cd proto && buf generate
+
+.PHONY: gen-check
+gen-check: tools ## Fail when proto/gen is not what buf generates, or a contract changed incompatibly
+	tools/gencheck.sh
+
+.PHONY: baseline
+baseline: tools ## Make the present contracts the baseline of the breaking check (at a release, or with an ADR)
+	cd proto && buf build -o baseline.binpb
+
+.PHONY: tidy
+tidy: ## go mod tidy in every module, then go work sync
+	@for m in $(MODULES) tools tools/lint tools/bench; do [ ! -f $$m/go.mod ] || (echo "tidy $$m"; cd $$m && GOWORK=off go mod tidy); done
+	go work sync
+
+.PHONY: tidy-check
+tidy-check: tools ## Fail on a missing sibling replace, a differing go line or a differing DuckDB
+	@$(TOOLS)/tidycheck -root $(ROOT)
+
+.PHONY: bench
+bench: build tools-bench ## Measure against the yardsticks and write docs/performance.md (BENCH=quick for a short run)
+	@$(TOOLS)/bench run -bin $(BIN) $(if $(filter quick,$(BENCH)),-quick) $(BENCHFLAGS)
+
+FUZZTIME ?= 20s
+.PHONY: fuzz
+fuzz: tools ## Run every fuzz target for FUZZTIME (20s each)
+	@$(TOOLS)/check -profile fuzz -fuzztime $(FUZZTIME)
+
+.PHONY: vuln
+vuln: tools-lint ## Look for known vulnerabilities in what is called (needs the vulnerability database)
+	@tools/vuln.sh $(MODULES)
+
+.PHONY: tools
+tools: ## Build the pinned tools into .tools (only when their sources changed)
+	@tools/build.sh base
+
+.PHONY: tools-lint
+tools-lint:
+	@tools/build.sh base lint
+
+.PHONY: tools-bench
+tools-bench:
+	@tools/build.sh bench
+
+.PHONY: clean
+clean: ## Remove what was built (not the caches outside the tree)
+	rm -rf bin .tools data coverage

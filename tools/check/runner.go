@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// timing is how long a part took and how it ended.
+type timing struct {
+	name string
+	took time.Duration
+	err  error
+}
+
+// runner runs parts one after the other and collects what they found.
+type runner struct {
+	root     string
+	out      io.Writer
+	results  *results
+	only     string
+	fuzztime time.Duration
+	allowed  map[string]string
+	// strict makes an unlisted skip a failure.
+	strict bool
+
+	minutes []timing
+	// services are variables for all tests, of what was started for them.
+	services []string
+	stops    []func(context.Context) error
+}
+
+func (r *runner) run(ctx context.Context, p part) {
+	if !strings.Contains(p.name, r.only) || ctx.Err() != nil {
+		return
+	}
+	fmt.Fprintf(r.out, "\n== %s\n", p.name)
+	begin := time.Now()
+	at, before := len(r.minutes), len(r.results.with(failed))
+	err := p.do(ctx, r)
+	if !p.tests {
+		res := result{outcome: passed}
+		if err != nil {
+			res = result{outcome: failed, reason: err.Error()}
+			fmt.Fprintf(r.out, "FAIL %s: %v\n", p.name, err)
+		}
+		r.results.add(testID{"check", p.name}, res)
+	}
+	if p.tests && err != nil && len(r.results.with(failed)) == before {
+		r.results.add(testID{"check", p.name}, result{outcome: failed, reason: err.Error()})
+	}
+	// A part's own line stands before those of the groups within it.
+	groups := append([]timing{{p.name, time.Since(begin), err}}, r.minutes[at:]...)
+	r.minutes = append(r.minutes[:at:at], groups...)
+}
+
+// ownFailure books a failure that is no test's and returns it.
+func (r *runner) ownFailure(pkg, name string, err error) error {
+	fmt.Fprintf(r.out, "FAIL %s %s: %v\n", pkg, name, err)
+	r.results.add(testID{pkg, name}, result{outcome: failed, reason: err.Error()})
+	return fmt.Errorf("%s %s: %w", pkg, name, err)
+}
+
+// command runs a program whose output is shown and whose input is empty.
+func (r *runner) command(ctx context.Context, dir string, env []string, name string, args ...string) error {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stdout, cmd.Stderr = r.out, r.out
+	endGently(cmd)
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s: %w", strings.Join(append([]string{filepath.Base(name)}, args...), " "), err)
+	}
+	return nil
+}
+
+// endGently lets a cancelled child clean up after itself for a while.
+func endGently(cmd *exec.Cmd) {
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 20 * time.Second
+}
+
+// output runs a program and returns the last line that it printed; what it says
+// on standard error is shown.
+func (r *runner) output(ctx context.Context, name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, filepath.Join(r.root, name), args...)
+	cmd.Dir = r.root
+	cmd.Stderr = r.out
+	endGently(cmd)
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", name, err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	return lines[len(lines)-1], nil
+}
+
+// startPostgres starts a throw-away PostgreSQL for all tests, unless the caller
+// has named one.
+func (r *runner) startPostgres(ctx context.Context) error {
+	const name = "MUSTER_TEST_POSTGRES_DSN"
+	if dsn := os.Getenv(name); dsn != "" {
+		r.services = append(r.services, name+"="+dsn)
+		return nil
+	}
+	dsn, err := r.output(ctx, "tools/postgres.sh", "start")
+	if err != nil {
+		return err
+	}
+	r.services = append(r.services, name+"="+dsn)
+	r.stops = append(r.stops, func(ctx context.Context) error {
+		_, err := r.output(ctx, "tools/postgres.sh", "stop", dsn)
+		return err
+	})
+	return nil
+}
+
+// valueOf returns what to set a switch to: what the caller has set, the home of
+// an installed program, or just "1".
+func (r *runner) valueOf(ctx context.Context, name string) (string, error) {
+	if v := os.Getenv(name); v != "" {
+		return v, nil
+	}
+	switch name {
+	case "MUSTER_TEST_KEYCLOAK_HOME":
+		return r.output(ctx, "tools/setup/keycloak.sh")
+	case "MUSTER_TEST_PYTHON":
+		return r.output(ctx, "tools/setup/python.sh")
+	case "MUSTER_TEST_POSTGRES_DSN":
+		return "", fmt.Errorf("a test wants %s although PostgreSQL did not start; see the set-up part", name)
+	default:
+		return "1", nil
+	}
+}
+
+func (r *runner) cleanUp(ctx context.Context) {
+	for _, stop := range r.stops {
+		if err := stop(ctx); err != nil {
+			fmt.Fprintf(r.out, "clean-up: %v\n", err)
+		}
+	}
+}
