@@ -18,6 +18,7 @@ type Snapshot struct {
 	Workers []*Worker
 
 	byID     map[WorkerID]*Worker
+	byURL    map[string]*Worker // by normalised url
 	security []*Worker
 }
 
@@ -26,10 +27,14 @@ type Snapshot struct {
 func NewSnapshot(gateway WorkerID, rev Revision, loadedAt time.Time, workers []*Worker) *Snapshot {
 	s := &Snapshot{
 		Gateway: gateway, Revision: rev, LoadedAt: loadedAt, Workers: workers,
-		byID: make(map[WorkerID]*Worker, len(workers)),
+		byID:  make(map[WorkerID]*Worker, len(workers)),
+		byURL: make(map[string]*Worker, len(workers)),
 	}
 	for _, w := range workers {
 		s.byID[w.ID] = w
+		if key, err := NormalizeURL(w.URL); err == nil { // it was checked before it was stored
+			s.byURL[key] = w
+		}
 		if w.IsGraphSecurity() {
 			s.security = append(s.security, w)
 		}
@@ -43,3 +48,13 @@ func (s *Snapshot) Worker(id WorkerID) *Worker { return s.byID[id] }
 // GraphSecurity returns every ExternalGraphSecurity worker, active or not,
 // ordered by name, then uuid. The slice must not be changed.
 func (s *Snapshot) GraphSecurity() []*Worker { return s.security }
+
+// workerByURL returns the worker with this url, compared in normalised form, or
+// nil.
+func (s *Snapshot) workerByURL(url string) *Worker {
+	key, err := NormalizeURL(url)
+	if err != nil {
+		return nil
+	}
+	return s.byURL[key]
+}

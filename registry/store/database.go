@@ -1,0 +1,164 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/muster-fleet/muster/proto/fault"
+	"github.com/muster-fleet/muster/registry"
+)
+
+// KeptDeletions is for how many revisions a store remembers what was deleted. A
+// replica that is further behind loads everything.
+const KeptDeletions = 100_000
+
+// Engine is what a database does in its own way.
+type Engine struct {
+	// Name is for messages: what and where, without a password.
+	Name string
+	// Explain turns an error of the driver into a *fault.Error or into one of
+	// registry's Err values. It is never given nil or sql.ErrNoRows.
+	Explain func(err error) error
+	// ReadOptions make a transaction that sees one state throughout.
+	ReadOptions *sql.TxOptions
+	// AfterChange, when not nil, runs last in a transaction that changed
+	// something, to tell others of its revision.
+	AfterChange func(ctx context.Context, tx *sql.Tx, rev registry.Revision) error
+	// OneWriter has transactions wait for their turn in this process, for an
+	// engine that would have them fail.
+	OneWriter bool
+}
+
+// Database implements all roles of registry.Store but Changed and Close.
+type Database struct {
+	db     *sql.DB
+	engine Engine
+	log    *slog.Logger
+	turn   chan struct{} // nil without OneWriter
+}
+
+// New makes a Database over an open db whose schema is up to date. db stays the
+// caller's to close.
+func New(db *sql.DB, e Engine, log *slog.Logger) *Database {
+	d := &Database{db: db, engine: e, log: log}
+	if e.OneWriter {
+		d.turn = make(chan struct{}, 1)
+	}
+	return d
+}
+
+// Write implements registry.Writer.
+func (d *Database) Write(ctx context.Context, fn func(context.Context, registry.Tx) error) (registry.Revision, error) {
+	if err := d.lock(ctx); err != nil {
+		return 0, err
+	}
+	defer d.unlock()
+	var rev registry.Revision
+	err := d.inTx(ctx, nil, func(tx *sql.Tx) error {
+		t := &transaction{tx: tx, explain: d.explain}
+		// First of all: on PostgreSQL this takes the row's lock, so that all
+		// writers of all replicas stand in one line and each sees what the ones
+		// before it did.
+		err := tx.QueryRowContext(ctx, `UPDATE registry_state SET revision = revision + 1 WHERE id = 1 RETURNING revision`).
+			Scan(&t.rev)
+		if err != nil {
+			return d.explain("begin a change", err)
+		}
+		if err := fn(ctx, t); err != nil {
+			return err
+		}
+		rev = t.rev
+		if d.engine.AfterChange == nil {
+			return nil
+		}
+		if err := d.engine.AfterChange(ctx, tx, rev); err != nil {
+			return d.explain("announce a change", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return rev, nil
+}
+
+// CheckWritable implements registry.Writer.
+func (d *Database) CheckWritable(ctx context.Context) error {
+	if err := d.lock(ctx); err != nil {
+		return err
+	}
+	defer d.unlock()
+	_, err := d.db.ExecContext(ctx, `UPDATE canary SET sung = $1 WHERE id = 1`, time.Now().UTC())
+	if err != nil {
+		return d.explain("write to the store", err)
+	}
+	return nil
+}
+
+func (d *Database) lock(ctx context.Context) error {
+	if d.turn == nil {
+		return nil
+	}
+	select {
+	case d.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return Unavailable(d.engine.Name, "is busy with other changes").After(time.Second).Wrap(context.Cause(ctx))
+	}
+}
+
+func (d *Database) unlock() {
+	if d.turn != nil {
+		<-d.turn
+	}
+}
+
+// inTx runs fn in a transaction.
+func (d *Database) inTx(ctx context.Context, o *sql.TxOptions, fn func(tx *sql.Tx) error) error {
+	tx, err := d.db.BeginTx(ctx, o)
+	if err != nil {
+		return d.explain("begin a transaction", err)
+	}
+	if err := fn(tx); err != nil {
+		if back := tx.Rollback(); back != nil && !errors.Is(back, sql.ErrTxDone) {
+			// The transaction is gone with its connection either way.
+			d.log.DebugContext(ctx, "a transaction could not be rolled back", "error", back)
+		}
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return d.explain("commit (whether it is stored is not known: look before you try again)", err)
+	}
+	return nil
+}
+
+// explain makes err one that may leave the package.
+func (d *Database) explain(doing string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, sql.ErrNoRows):
+		return registry.ErrNotFound
+	case errors.Is(err, context.DeadlineExceeded):
+		return Unavailable(d.engine.Name, "did not answer in time").After(time.Second).Wrap(fmt.Errorf("%s: %w", doing, err))
+	case errors.Is(err, context.Canceled):
+		return fault.From(err)
+	case errors.Is(err, sql.ErrConnDone), errors.Is(err, sql.ErrTxDone):
+		return Unavailable(d.engine.Name, "closed its connection").After(time.Second).Wrap(fmt.Errorf("%s: %w", doing, err))
+	}
+	explained := d.engine.Explain(err)
+	var f *fault.Error
+	if errors.As(explained, &f) {
+		return f.Wrap(fmt.Errorf("%s: %w", doing, err))
+	}
+	return explained
+}
+
+// Unavailable is the error for a store that cannot be used now.
+func Unavailable(name, why string) *fault.Error {
+	return fault.New(fault.Unavailable, "store_unavailable", "the store %s %s", name, why)
+}

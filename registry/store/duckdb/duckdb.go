@@ -1,0 +1,204 @@
+// Package duckdb keeps the registry in one DuckDB file. One process holds the
+// file at a time; a second one is told who does.
+package duckdb
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/duckdb/duckdb-go/v2"
+
+	"github.com/muster-fleet/muster/proto/fault"
+	"github.com/muster-fleet/muster/registry"
+	"github.com/muster-fleet/muster/registry/store"
+)
+
+//go:embed migrations/*.sql
+var embedded embed.FS
+
+// Options configure a store; the zero value will do, but for the Logger.
+type Options struct {
+	Logger *slog.Logger
+	// MemoryLimit bounds DuckDB's own memory, in its notation; empty means
+	// "256MiB".
+	MemoryLimit string
+	// Threads bounds DuckDB's threads; 0 means 2.
+	Threads int
+
+	migrations fs.FS // for tests; nil means the embedded ones
+}
+
+// Store is a registry.Store in one file.
+type Store struct {
+	*store.Database
+	db   *sql.DB
+	lock *fileLock
+	once sync.Once
+	err  error
+}
+
+var _ registry.Store = (*Store)(nil)
+
+// Open opens the file, making it when it is not there, and brings its schema up
+// to date. Beside the file it keeps path.lock, and path.tmp for what does not
+// fit into memory. Errors are *fault.Error: store_locked names the process that
+// holds the file, store_schema tells of a schema that does not fit, all else is
+// store_unavailable.
+func Open(ctx context.Context, path string, o Options) (*Store, error) {
+	if o.Logger == nil {
+		return nil, errors.New("duckdb: Options need a Logger")
+	}
+	if path == "" {
+		return nil, store.Unavailable("duckdb:", "has no path; write duckdb:PATH")
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, store.Unavailable(path, "has no absolute path").Wrap(err)
+	}
+	if err := checkDirectory(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	lock, err := lockFile(path)
+	if err != nil {
+		return nil, err
+	}
+	db, err := open(ctx, path, o)
+	if err != nil {
+		return nil, errors.Join(err, lock.release())
+	}
+	engine := store.Engine{Name: path, Explain: explainer(path), OneWriter: true}
+	return &Store{Database: store.New(db, engine, o.Logger), db: db, lock: lock}, nil
+}
+
+// open opens the file under its lock.
+func open(ctx context.Context, path string, o Options) (*sql.DB, error) {
+	if err := checkFile(path); err != nil {
+		return nil, err
+	}
+	connector, err := duckdb.NewConnector(path, nil)
+	if err != nil {
+		return nil, openError(path, err)
+	}
+	db := sql.OpenDB(connector)
+	// One connection: the service serialises writers anyway, and readers that
+	// overlap with a delete make DuckDB refuse the key's next insert.
+	db.SetMaxOpenConns(1)
+	if err := prepare(ctx, db, path, o); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+func prepare(ctx context.Context, db *sql.DB, path string, o Options) error {
+	if o.MemoryLimit == "" {
+		o.MemoryLimit = "256MiB"
+	}
+	if o.Threads <= 0 {
+		o.Threads = 2
+	}
+	for _, set := range []string{
+		"SET memory_limit = " + quote(o.MemoryLimit),
+		"SET temp_directory = " + quote(path+".tmp"),
+		fmt.Sprintf("SET threads = %d", o.Threads),
+		"SET TimeZone = 'UTC'",
+		// Nothing is fetched or read beside the file, and nobody changes that.
+		"SET autoinstall_known_extensions = false",
+		"SET autoload_known_extensions = false",
+		"SET enable_external_access = false",
+		"SET lock_configuration = true",
+	} {
+		if _, err := db.ExecContext(ctx, set); err != nil {
+			return openError(path, err)
+		}
+	}
+	migrations := o.migrations
+	if migrations == nil {
+		var err error
+		if migrations, err = fs.Sub(embedded, "migrations"); err != nil {
+			return fmt.Errorf("the embedded migrations: %w", err)
+		}
+	}
+	m := store.Migrations{
+		FS: migrations, Name: path, Logger: o.Logger,
+		Exists: `SELECT count(*) FROM information_schema.tables WHERE table_name = $1`,
+	}
+	if err := m.Up(ctx, db); err != nil {
+		var f *fault.Error
+		if errors.As(err, &f) {
+			return err
+		}
+		return openError(path, err)
+	}
+	return nil
+}
+
+// Changed implements registry.Loader: nobody else can change the file.
+func (s *Store) Changed() <-chan struct{} { return nil }
+
+// Close writes the log into the file, closes it and lets others have it.
+func (s *Store) Close(ctx context.Context) error {
+	s.once.Do(func() {
+		// Without a checkpoint the next start replays the log, which is slower
+		// but right: its failure is told and hinders nothing.
+		_, err := s.db.ExecContext(ctx, "CHECKPOINT")
+		if err != nil {
+			err = fmt.Errorf("checkpoint: %w", err)
+		}
+		s.err = errors.Join(err, s.db.Close(), s.lock.release())
+	})
+	return s.err
+}
+
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+// explainer turns the driver's errors into ours.
+func explainer(path string) func(error) error {
+	return func(err error) error {
+		var d *duckdb.Error
+		if !errors.As(err, &d) {
+			return store.Unavailable(path, "failed").Wrap(err)
+		}
+		switch d.Type {
+		case duckdb.ErrorTypeConstraint:
+			// The message names the column: `Duplicate key "url_key: ..."`.
+			if strings.Contains(d.Msg, "url_key:") {
+				return registry.ErrURLTaken
+			}
+			if strings.Contains(d.Msg, `"uuid:`) {
+				return registry.ErrUUIDTaken
+			}
+		case duckdb.ErrorTypeIO, duckdb.ErrorTypeFatal, duckdb.ErrorTypeOutOfMemory, duckdb.ErrorTypeTransaction,
+			duckdb.ErrorTypeConnection, duckdb.ErrorTypeInterrupt:
+			return store.Unavailable(path, "cannot be read or written; look at the disk (full? gone?) and restart")
+		}
+		return fault.New(fault.Internal, "internal", "an internal error of the store; the log has it")
+	}
+}
+
+// openError explains why a file could not be opened.
+func openError(path string, err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return store.Unavailable(path, "could not be opened in time").Wrap(err)
+	}
+	msg := err.Error()
+	switch {
+	case strings.Contains(msg, "Could not set lock"), strings.Contains(msg, "Conflicting lock"):
+		return lockedBy(path, holderIn(msg)).Wrap(err)
+	case strings.Contains(msg, "not a valid DuckDB database file"):
+		return store.Unavailable(path, "is no DuckDB file, or a broken one; restore a copy, or name another file").Wrap(err)
+	case strings.Contains(msg, "newer version of DuckDB"), strings.Contains(msg, "version number"):
+		return store.Unavailable(path, "was written by another version of DuckDB than this program holds").Wrap(err)
+	case errors.Is(err, os.ErrPermission), strings.Contains(msg, "Permission denied"):
+		return store.Unavailable(path, "cannot be opened for writing: permission denied").Wrap(err)
+	}
+	return store.Unavailable(path, "cannot be opened; the log has the reason").Wrap(err)
+}

@@ -1,0 +1,159 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/muster-fleet/muster/registry"
+)
+
+// Load implements registry.Loader.
+func (d *Database) Load(ctx context.Context, since registry.Revision) (*registry.Changes, error) {
+	var c *registry.Changes
+	err := d.inTx(ctx, d.engine.ReadOptions, func(tx *sql.Tx) error {
+		var err error
+		c, err = d.load(ctx, tx, since)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (d *Database) load(ctx context.Context, tx *sql.Tx, since registry.Revision) (*registry.Changes, error) {
+	var c registry.Changes
+	var forgotten registry.Revision
+	err := tx.QueryRowContext(ctx, `SELECT revision, forgotten, gateway FROM registry_state WHERE id = 1`).
+		Scan(&c.Revision, &forgotten, &c.Gateway)
+	if err != nil {
+		return nil, d.explain("read the revision", err)
+	}
+	if since == c.Revision && since > 0 {
+		return &c, nil
+	}
+	c.Full = since <= 0 || since < forgotten || since > c.Revision
+	if c.Full {
+		since = 0
+	}
+	rows, err := tx.QueryContext(ctx, selectWorker+` WHERE changed > $1 ORDER BY name, uuid`, since)
+	if err != nil {
+		return nil, d.explain("read the workers", err)
+	}
+	c.Workers, err = collect(rows, scanWorker)
+	if err != nil {
+		return nil, d.explain("read the workers", err)
+	}
+	if c.Full {
+		return &c, nil
+	}
+	// A uuid that was registered again is no longer among the deletions.
+	rows, err = tx.QueryContext(ctx, `SELECT id FROM deletions WHERE kind = 'worker' AND revision > $1`, since)
+	if err != nil {
+		return nil, d.explain("read the deletions", err)
+	}
+	c.Deleted, err = collect(rows, func(row scanner) (id registry.WorkerID, err error) {
+		err = row.Scan(&id)
+		return id, err
+	})
+	if err != nil {
+		return nil, d.explain("read the deletions", err)
+	}
+	return &c, nil
+}
+
+// AuditTrail implements registry.Auditor.
+func (d *Database) AuditTrail(ctx context.Context, after int64, limit int) ([]registry.AuditEntry, error) {
+	rows, err := d.db.QueryContext(ctx, `SELECT number, id, revision, happened, actor_subject, actor_issuer, actor_name,
+		request_id, address, action, resource, before_json, after_json, result
+		FROM audit_log WHERE number > $1 ORDER BY number LIMIT $2`, after, limit)
+	if err != nil {
+		return nil, d.explain("read the audit log", err)
+	}
+	all, err := collect(rows, scanAudit)
+	if err != nil {
+		return nil, d.explain("read the audit log", err)
+	}
+	return all, nil
+}
+
+// scanner is a row of either a single or a multiple row query.
+type scanner interface{ Scan(dest ...any) error }
+
+// collect reads all rows and closes them.
+func collect[T any](rows *sql.Rows, scan func(scanner) (T, error)) ([]T, error) {
+	defer func() {
+		// Closing tells again what Err has told; after an early return of scan's
+		// error it tells less.
+		_ = rows.Close()
+	}()
+	var all []T
+	for rows.Next() {
+		one, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, rows.Err()
+}
+
+const selectWorker = `SELECT uuid, name, url, class, type, version, transport, active, paused_until, settings,
+	conformance_level, conformance_at, conformance_version, quarantine_reason, quarantined_at,
+	registered_by, registered_at, updated_at, revision FROM workers`
+
+func scanWorker(row scanner) (*registry.Worker, error) {
+	var (
+		w                              registry.Worker
+		settings                       string
+		paused, conformed, quarantined sql.NullTime
+		reason                         sql.NullString
+	)
+	err := row.Scan(&w.ID, &w.Name, &w.URL, &w.Class, &w.Type, &w.Version, &w.Transport, &w.Active, &paused, &settings,
+		&w.Conformance.Level, &conformed, &w.Conformance.Version, &reason, &quarantined,
+		&w.RegisteredBy, &w.RegisteredAt, &w.UpdatedAt, &w.Revision)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal([]byte(settings), &w.Settings); err != nil {
+		return nil, fmt.Errorf("worker %s: %w", w.ID, err)
+	}
+	w.PausedUntil, w.Conformance.At = utc(paused.Time), utc(conformed.Time)
+	w.RegisteredAt, w.UpdatedAt = utc(w.RegisteredAt), utc(w.UpdatedAt)
+	if quarantined.Valid {
+		w.Quarantined = &registry.Quarantine{Reason: reason.String, Since: utc(quarantined.Time)}
+	}
+	return &w, nil
+}
+
+func scanAudit(row scanner) (registry.AuditEntry, error) {
+	var e registry.AuditEntry
+	var before, after sql.NullString
+	err := row.Scan(&e.Number, &e.ID, &e.Revision, &e.At, &e.Actor.Subject, &e.Actor.Issuer, &e.Actor.Username,
+		&e.Actor.RequestID, &e.Actor.Address, &e.Action, &e.Resource, &before, &after, &e.Result)
+	if err != nil {
+		return registry.AuditEntry{}, err
+	}
+	e.At = utc(e.At)
+	if before.Valid {
+		e.Before = []byte(before.String)
+	}
+	if after.Valid {
+		e.After = []byte(after.String)
+	}
+	return e, nil
+}
+
+// utc makes times comparable with ==; the zero time stays zero.
+func utc(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Time{}
+	}
+	return t.UTC()
+}
+
+// nullTime writes the zero time as NULL.
+func nullTime(t time.Time) sql.NullTime { return sql.NullTime{Time: t.UTC(), Valid: !t.IsZero()} }
