@@ -1,0 +1,370 @@
+package element
+
+import (
+	"math"
+	"slices"
+)
+
+// flaw is what is wrong with JSON that is well-formed but no element.
+type flaw uint8
+
+const (
+	flawNone flaw = iota
+	flawNotObject
+	flawID        // elementId missing, no string, or empty
+	flawLongID    // elementId over MaxID
+	flawLabels    // labels missing or no array of strings
+	flawProps     // properties missing or no object
+	flawType      // a relationship's type missing or no string
+	flawStart     // startNodeElementId
+	flawEnd       // endNodeElementId
+	flawEndLabel  // startNodeLabel or endNodeLabel is no string
+	flawUnnamed   // a member that the contract does not name
+	flawOverflows // offsets beyond 32 bits
+)
+
+// cut is a piece of the body that DropUnknownMembers leaves out.
+type cut struct{ from, to uint32 }
+
+// parser is the hand-written reader: one pass over the bytes that validates the
+// JSON, checks the shape and notes the positions. It only says whether a text
+// is good; what is wrong with a bad one is found by the reference reader.
+type parser struct {
+	nameScanner
+	batch *Batch
+	drop  bool
+	cuts  []cut
+	why   flaw
+	plain []byte // scratch for a decoded name
+}
+
+// elements reads an array of elements that begins at i and is itself at depth.
+func (p *parser) elements(b []byte, i, depth int, batch *Batch) int {
+	if i >= len(b) || b[i] != '[' {
+		return shape
+	}
+	p.batch = batch
+	i = skipSpace(b, i+1)
+	if i < len(b) && b[i] == ']' {
+		return i + 1
+	}
+	for n := 0; ; n++ {
+		from := i
+		if i = p.element(b, i, depth); i < 0 {
+			return i
+		}
+		if n == 0 {
+			batch.expect(len(b)-from, i-from)
+		}
+		if i = skipSpace(b, i); i >= len(b) {
+			return more
+		}
+		switch b[i] {
+		case ',':
+			i = skipSpace(b, i+1)
+		case ']':
+			return i + 1
+		default:
+			return bad
+		}
+	}
+}
+
+// expect makes room for as many elements as fit into left bytes when all are as
+// long as the first, so that growing does not copy again and again.
+func (b *Batch) expect(left, size int) {
+	n := left/size + left/size/8 + 1
+	b.recs = slices.Grow(b.recs, n)
+	b.props = slices.Grow(b.props, n*len(b.props))
+	if b.kind == Relationships {
+		b.ends = slices.Grow(b.ends, n)
+	}
+}
+
+// element reads one element that begins at i and appends it to the batch. depth
+// counts what is open around it.
+func (p *parser) element(b []byte, i, depth int) int {
+	if i >= len(b) {
+		return more
+	}
+	if b[i] != '{' {
+		return p.flawed(flawNotObject)
+	}
+	r := record{from: uint32(i), firstProp: uint32(len(p.batch.props))}
+	var e ends
+	var cuts unnamed
+	o := openObject{base: len(p.names)}
+	i = skipSpace(b, i+1)
+	if i < len(b) && b[i] == '}' {
+		return p.flawed(flawID)
+	}
+	for {
+		at := i
+		if i = p.name(b, i, &o); i < 0 {
+			return i
+		}
+		which := p.member(b, &o)
+		if which == 0 && !p.drop {
+			return p.flawed(flawUnnamed)
+		}
+		if i = p.part(b, i, depth+1, which, &r, &e); i < 0 {
+			return i
+		}
+		if p.drop {
+			p.cuts = cuts.member(p.cuts, which == 0, at, i)
+		}
+		if i = skipSpace(b, i); i >= len(b) {
+			return more
+		}
+		if b[i] == ',' {
+			i = skipSpace(b, i+1)
+			continue
+		}
+		if b[i] != '}' {
+			return bad
+		}
+		if i = p.close(b, i, &o); i < 0 {
+			return i
+		}
+		if p.drop {
+			p.cuts = cuts.end(p.cuts)
+		}
+		r.to = uint32(i)
+		return p.finish(i, &r, &e)
+	}
+}
+
+// finish checks that an element is whole and keeps it.
+func (p *parser) finish(end int, r *record, e *ends) int {
+	switch {
+	case r.id == span{}:
+		return p.flawed(flawID)
+	case r.props == span{}:
+		return p.flawed(flawProps)
+	case p.batch.kind == Nodes && r.what == span{}:
+		return p.flawed(flawLabels)
+	case p.batch.kind == Nodes:
+	case r.what == span{}:
+		return p.flawed(flawType)
+	case e.start == span{}:
+		return p.flawed(flawStart)
+	case e.end == span{}:
+		return p.flawed(flawEnd)
+	}
+	r.propCount = uint32(len(p.batch.props)) - r.firstProp
+	p.batch.recs = append(p.batch.recs, *r)
+	if p.batch.kind == Relationships {
+		p.batch.ends = append(p.batch.ends, *e)
+	}
+	return end
+}
+
+func (p *parser) flawed(why flaw) int {
+	p.why = why
+	return shape
+}
+
+// The members of elements. Their names differ in length, so that is what is
+// looked at first.
+const (
+	memberID         = len("elementId")
+	memberLabels     = len("labels")
+	memberProps      = len("properties")
+	memberType       = len("type")
+	memberStart      = len("startNodeElementId")
+	memberEnd        = len("endNodeElementId")
+	memberStartLabel = len("startNodeLabel")
+	memberEndLabel   = len("endNodeLabel")
+)
+
+// member tells which member the last name is; 0 for one that elements of this
+// kind do not have.
+func (p *parser) member(b []byte, o *openObject) int {
+	n := p.names[len(p.names)-1]
+	name := b[n.from:n.to]
+	if o.esc {
+		p.plain = unescape(p.plain[:0], name)
+		name = p.plain
+	}
+	return memberOf(name, p.batch.kind)
+}
+
+func memberOf(name []byte, kind Kind) int {
+	var want string
+	switch len(name) {
+	case memberID:
+		want = "elementId"
+	case memberProps:
+		want = "properties"
+	case memberLabels:
+		if kind == Nodes {
+			want = "labels"
+		}
+	default:
+		if kind == Relationships {
+			want = relationshipMember(len(name))
+		}
+	}
+	if want == "" || string(name) != want {
+		return 0
+	}
+	return len(name)
+}
+
+func relationshipMember(size int) string {
+	switch size {
+	case memberType:
+		return "type"
+	case memberStart:
+		return "startNodeElementId"
+	case memberEnd:
+		return "endNodeElementId"
+	case memberStartLabel:
+		return "startNodeLabel"
+	case memberEndLabel:
+		return "endNodeLabel"
+	default:
+		return ""
+	}
+}
+
+// part reads the value of a member of an element.
+func (p *parser) part(b []byte, i, depth, which int, r *record, e *ends) int {
+	switch which {
+	case memberID:
+		i = p.text(b, i, &r.id, flawID)
+		if i < 0 {
+			return i
+		}
+		switch size := r.id.to - r.id.from; {
+		case size == 0:
+			return p.flawed(flawID)
+		case size > MaxID:
+			return p.flawed(flawLongID)
+		}
+		return i
+	case memberProps:
+		return p.properties(b, i, depth+1, r)
+	case memberLabels:
+		return p.labels(b, i, &r.what)
+	case memberType:
+		return p.text(b, i, &r.what, flawType)
+	case memberStart:
+		return p.text(b, i, &e.start, flawStart)
+	case memberEnd:
+		return p.text(b, i, &e.end, flawEnd)
+	case memberStartLabel:
+		return p.text(b, i, &e.startLabel, flawEndLabel)
+	case memberEndLabel:
+		return p.text(b, i, &e.endLabel, flawEndLabel)
+	default:
+		return p.value(b, i, depth)
+	}
+}
+
+// text reads a string and notes where it lies decoded.
+func (p *parser) text(b []byte, i int, s *span, why flaw) int {
+	if i >= len(b) {
+		return more
+	}
+	if b[i] != '"' {
+		return p.flawed(why)
+	}
+	end, escaped := scanString(b, i+1)
+	if end < 0 {
+		return end
+	}
+	*s = span{uint32(i + 1), uint32(end - 1)}
+	if escaped {
+		a := p.batch.arena
+		from := len(b) + len(a)
+		a = unescape(a, b[i+1:end-1])
+		to := len(b) + len(a)
+		p.batch.arena = a
+		if uint64(to) > math.MaxUint32 {
+			return p.flawed(flawOverflows)
+		}
+		*s = span{uint32(from), uint32(to)}
+	}
+	return end
+}
+
+// labels reads an array of strings.
+func (p *parser) labels(b []byte, i int, s *span) int {
+	if i >= len(b) {
+		return more
+	}
+	if b[i] != '[' {
+		return p.flawed(flawLabels)
+	}
+	s.from = uint32(i)
+	i = skipSpace(b, i+1)
+	if i < len(b) && b[i] == ']' {
+		s.to = uint32(i + 1)
+		return i + 1
+	}
+	for {
+		if i >= len(b) {
+			return more
+		}
+		if b[i] != '"' {
+			return p.flawed(flawLabels)
+		}
+		if i, _ = scanString(b, i+1); i < 0 {
+			return i
+		}
+		if i = skipSpace(b, i); i >= len(b) {
+			return more
+		}
+		switch b[i] {
+		case ',':
+			i = skipSpace(b, i+1)
+		case ']':
+			s.to = uint32(i + 1)
+			return i + 1
+		default:
+			return bad
+		}
+	}
+}
+
+// properties reads the properties object and notes where each one begins.
+func (p *parser) properties(b []byte, i, depth int, r *record) int {
+	if i >= len(b) {
+		return more
+	}
+	if b[i] != '{' {
+		return p.flawed(flawProps)
+	}
+	r.props.from = uint32(i)
+	i = skipSpace(b, i+1)
+	if i < len(b) && b[i] == '}' {
+		r.props.to = uint32(i + 1)
+		return i + 1
+	}
+	o := openObject{base: len(p.names)}
+	props := p.batch.props
+	for {
+		name := i
+		if i = p.name(b, i, &o); i < 0 {
+			return i
+		}
+		props = append(props, prop{uint32(name), uint32(i)})
+		if i = p.value(b, i, depth); i < 0 {
+			return i
+		}
+		if i = skipSpace(b, i); i >= len(b) {
+			return more
+		}
+		if b[i] == ',' {
+			i = skipSpace(b, i+1)
+			continue
+		}
+		if b[i] != '}' {
+			return bad
+		}
+		p.batch.props = props
+		r.props.to = uint32(i + 1)
+		return p.close(b, i, &o)
+	}
+}

@@ -1,0 +1,213 @@
+package element
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"unicode/utf8"
+)
+
+// What a scanning function returns in place of an offset.
+const (
+	bad   = -1 // the bytes are not JSON, or JSON that is refused everywhere
+	more  = -2 // the bytes end inside the value
+	shape = -3 // JSON, but not what is wanted here; parser.why tells
+)
+
+const (
+	ones  = 0x0101010101010101
+	highs = 0x8080808080808080
+)
+
+// special marks, with its high bit, the lowest byte of w that ends a run of
+// plain string bytes: a quote, a backslash or a control byte. Higher marks may
+// be false, because a borrow runs upwards only.
+func special(w uint64) uint64 {
+	quote := w ^ ones*'"'
+	slash := w ^ ones*'\\'
+	return ((quote-ones)&^quote | (slash-ones)&^slash | (w-ones*' ')&^w) & highs
+}
+
+func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\r' || c == '\t' }
+
+func isDigit(c byte) bool { return c-'0' <= 9 }
+
+// skipSpace returns the offset of the first byte from i on that is no white space.
+func skipSpace(b []byte, i int) int {
+	if i < len(b) && b[i] > ' ' {
+		return i
+	}
+	return skipSpaces(b, i)
+}
+
+func skipSpaces(b []byte, i int) int {
+	for i < len(b) && isSpace(b[i]) {
+		i++
+	}
+	return i
+}
+
+// scanString reads a string whose opening quote is at i-1 and returns the
+// offset behind its closing quote, and whether it holds escapes.
+func scanString(b []byte, i int) (end int, escaped bool) {
+	start := i
+	var high uint64 // the high bits of all bytes seen: 0 means ASCII
+	for {
+		for i+8 <= len(b) {
+			w := binary.LittleEndian.Uint64(b[i:])
+			m := special(w)
+			if m == 0 {
+				high |= w & highs
+				i += 8
+				continue
+			}
+			high |= w & highs & (m&-m - 1)
+			i += bits.TrailingZeros64(m) >> 3
+			break
+		}
+		for i < len(b) && b[i] >= ' ' && b[i] != '"' && b[i] != '\\' {
+			high |= uint64(b[i] & 0x80)
+			i++
+		}
+		if i >= len(b) {
+			return more, escaped
+		}
+		switch b[i] {
+		case '"':
+			if high != 0 && !utf8.Valid(b[start:i]) {
+				return bad, escaped
+			}
+			return i + 1, escaped
+		case '\\':
+			escaped = true
+			if i = scanEscape(b, i+1); i < 0 {
+				return i, escaped
+			}
+		default:
+			return bad, escaped
+		}
+	}
+}
+
+// scanEscape reads an escape whose backslash is at i-1. A lone half of a
+// surrogate pair is bad: it stands for no character.
+func scanEscape(b []byte, i int) int {
+	if i >= len(b) {
+		return more
+	}
+	switch b[i] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return i + 1
+	case 'u':
+	default:
+		return bad
+	}
+	v, i := scanHex(b, i+1)
+	if i < 0 || v < 0xD800 || v > 0xDFFF {
+		return i
+	}
+	if v >= 0xDC00 {
+		return bad
+	}
+	if i+2 > len(b) {
+		return more
+	}
+	if b[i] != '\\' || b[i+1] != 'u' {
+		return bad
+	}
+	if v, i = scanHex(b, i+2); i >= 0 && (v < 0xDC00 || v > 0xDFFF) {
+		return bad
+	}
+	return i
+}
+
+// scanHex reads four hexadecimal digits.
+func scanHex(b []byte, i int) (v rune, end int) {
+	for n := 0; n < 4; n++ {
+		if i >= len(b) {
+			return 0, more
+		}
+		d := hexValue(b[i])
+		if d < 0 {
+			return 0, bad
+		}
+		v = v<<4 | d
+		i++
+	}
+	return v, i
+}
+
+func hexValue(c byte) rune {
+	switch {
+	case c-'0' <= 9:
+		return rune(c - '0')
+	case c-'a' <= 5:
+		return rune(c-'a') + 10
+	case c-'A' <= 5:
+		return rune(c-'A') + 10
+	default:
+		return -1
+	}
+}
+
+// scanNumber reads a number that begins at i and returns the offset behind it,
+// which is len(b) also where the next bytes could belong to it.
+func scanNumber(b []byte, i int) int {
+	if b[i] == '-' {
+		i++
+	}
+	if i >= len(b) {
+		return more
+	}
+	switch {
+	case b[i] == '0':
+		i++
+	case isDigit(b[i]):
+		i = skipDigits(b, i)
+	default:
+		return bad
+	}
+	if i < len(b) && b[i] == '.' {
+		if i = needDigits(b, i+1); i < 0 {
+			return i
+		}
+	}
+	if i < len(b) && b[i]|0x20 == 'e' {
+		i++
+		if i < len(b) && (b[i] == '+' || b[i] == '-') {
+			i++
+		}
+		return needDigits(b, i)
+	}
+	return i
+}
+
+func skipDigits(b []byte, i int) int {
+	for i < len(b) && isDigit(b[i]) {
+		i++
+	}
+	return i
+}
+
+func needDigits(b []byte, i int) int {
+	if i >= len(b) {
+		return more
+	}
+	if !isDigit(b[i]) {
+		return bad
+	}
+	return skipDigits(b, i)
+}
+
+// scanLiteral reads one of true, false and null.
+func scanLiteral(b []byte, i int, literal string) int {
+	if len(b)-i >= len(literal) {
+		if string(b[i:i+len(literal)]) == literal {
+			return i + len(literal)
+		}
+		return bad
+	}
+	if string(b[i:]) == literal[:len(b)-i] {
+		return more
+	}
+	return bad
+}
