@@ -30,6 +30,9 @@ type Field struct {
 	typ   reflect.Type
 }
 
+// Type returns the Go type of the value, such as "time.Duration".
+func (f Field) Type() string { return f.typ.String() }
+
 // Fields returns every configuration name, in the order of the structs.
 func Fields() []Field {
 	return collect(reflect.TypeFor[Config](), reflect.ValueOf(Default()), "", nil)
