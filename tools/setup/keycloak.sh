@@ -5,7 +5,7 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-version=${MUSTER_SETUP_KEYCLOAK_VERSION:-26.4.5}
+version=${MUSTER_SETUP_KEYCLOAK_VERSION:-26.7.3}
 home=$cache/keycloak-$version
 
 if [ ! -x "$home/bin/kc.sh" ]; then
