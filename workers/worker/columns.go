@@ -8,6 +8,7 @@ import (
 
 	"github.com/muster-fleet/muster/proto/fault"
 	workerv1 "github.com/muster-fleet/muster/proto/gen/muster/worker/v1"
+	"github.com/muster-fleet/muster/workers/element"
 )
 
 // incoming follows one gRPC stream of elements: what was announced and what came.
@@ -43,39 +44,39 @@ func newIncoming(h *workerv1.FilterHeader, maxBody int64) (*incoming, error) {
 }
 
 // take checks a chunk and reads its elements, which alias it.
-func (in *incoming) take(c *workerv1.ElementChunk) (Batch, error) {
+func (in *incoming) take(c *workerv1.ElementChunk) (*element.Batch, error) {
 	if c == nil {
-		return Batch{}, invalid("a message after the header holds no chunk")
+		return nil, invalid("a message after the header holds no chunk")
 	}
 	if c.GetBase() != in.next {
-		return Batch{}, invalid("a chunk begins at ordinal %d; %d was due", c.GetBase(), in.next)
+		return nil, invalid("a chunk begins at ordinal %d; %d was due", c.GetBase(), in.next)
 	}
 	in.bytes += int64(len(c.GetData()))
 	if in.bytes > in.maxBody {
-		return Batch{}, fault.New(fault.TooLarge, "too_large",
+		return nil, fault.New(fault.TooLarge, "too_large",
 			"the elements are over this worker's limit of %d bytes", in.maxBody)
 	}
-	b, err := readColumns(in.kind, c.GetBase(), c.GetData(), c.GetStarts(), c.GetEnds())
+	b, err := element.ParseElements(in.kind, c.GetBase(), c.GetData(), c.GetStarts(), c.GetEnds())
 	if err != nil {
-		return Batch{}, err
+		return nil, err
 	}
 	in.next += uint64(b.Len())
 	if in.total != 0 && in.next > in.total {
-		return Batch{}, invalid("more elements came than the %d that were announced", in.total)
+		return nil, invalid("more elements came than the %d that were announced", in.total)
 	}
 	if len(in.digest) > 0 {
-		for _, e := range b.All() {
-			in.hashID(e.ID())
+		for i := range b.Len() {
+			in.hashID(b.ID(i))
 		}
 	}
 	return b, nil
 }
 
-func (in *incoming) hashID(id string) {
+func (in *incoming) hashID(id []byte) {
 	var n [4]byte
 	binary.BigEndian.PutUint32(n[:], uint32(len(id)))
 	in.ids.Write(n[:])
-	in.ids.Write([]byte(id))
+	in.ids.Write(id)
 }
 
 // finish checks at the end of the stream that what came is what was announced.
@@ -91,7 +92,7 @@ func (in *incoming) finish() error {
 
 // verdictChunk encodes the verdicts of one chunk. Strips and masks of properties
 // that an element does not have are left out: they change nothing.
-func verdictChunk(base uint64, b Batch, verdicts []Verdict) *workerv1.VerdictChunk {
+func verdictChunk(base uint64, b *element.Batch, verdicts []Verdict) *workerv1.VerdictChunk {
 	n := len(verdicts)
 	out := &workerv1.VerdictChunk{Base: base, Count: uint64(n), Visible: make([]byte, (n+7)/8)}
 	for i := range verdicts {
@@ -107,7 +108,7 @@ func verdictChunk(base uint64, b Batch, verdicts []Verdict) *workerv1.VerdictChu
 			continue
 		}
 		strip := &workerv1.Strip{Ordinal: ordinal}
-		for name := range b.At(i).Properties() {
+		for name := range (Element{view: b.View(i)}).Properties() {
 			drop, masked := v.edited(name)
 			switch {
 			case drop:

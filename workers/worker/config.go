@@ -40,7 +40,7 @@ type Principal = token.Principal
 // Func judges one element for one principal. It is called from many goroutines
 // at once, for elements of different requests, and one after the other for the
 // elements of one. ctx ends with the caller's deadline or when the caller goes
-// away. The element must not be used after the function has returned.
+// away.
 type Func func(ctx context.Context, p *Principal, e Element) Verdict
 
 // BatchFunc judges several elements of one request at once, for workers that ask

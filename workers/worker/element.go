@@ -1,10 +1,7 @@
 package worker
 
 import (
-	"bytes"
 	"iter"
-
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/muster-fleet/muster/workers/element"
 )
@@ -18,51 +15,40 @@ const (
 	Relationships = element.Relationships
 )
 
-// Element is one node or relationship. It aliases the request: neither it nor
-// what its methods return may be changed, and only strings may be kept after the
-// function it was given to has returned. Safe for concurrent readers.
+// Element is one node or relationship, validated. It is a small value that
+// aliases the request's body: what its methods return must not be changed, and
+// keeping an Element keeps the whole body in memory. Safe for concurrent readers.
 type Element struct {
-	kind Kind
-	raw  []byte
+	view element.View
 }
 
 // Kind returns Nodes or Relationships.
-func (e Element) Kind() Kind { return e.kind }
+func (e Element) Kind() Kind { return e.view.Kind() }
 
-// Raw returns the element's own JSON text.
-func (e Element) Raw() []byte { return e.raw }
+// Raw returns the element's own JSON text, as the caller wrote it.
+func (e Element) Raw() []byte { return e.view.Raw() }
 
-// ID returns the elementId.
-func (e Element) ID() string { return e.text("elementId") }
+// ID returns the elementId. It names the element within this request only: a
+// graph that is rebuilt gives other ids, so no decision should be kept under it.
+func (e Element) ID() string { return string(e.view.ID()) }
 
 // Labels returns a node's labels; nil for a relationship.
 func (e Element) Labels() []string {
-	if e.kind != Nodes {
-		return nil
-	}
 	var labels []string
-	d := decoder(e.member("labels"))
-	if _, err := d.ReadToken(); err != nil {
-		return nil
-	}
-	for d.PeekKind() == '"' {
-		t, err := d.ReadToken()
-		if err != nil {
-			return nil
-		}
-		labels = append(labels, t.String())
+	for token := range e.view.Labels() {
+		labels = append(labels, string(element.AppendText(nil, token)))
 	}
 	return labels
 }
 
-// HasLabel reports whether a node carries a label, or a relationship touches a
-// node that carries it.
+// HasLabel reports whether a node carries a label, or a relationship begins or
+// ends at a node whose label the request gives as this one.
 func (e Element) HasLabel(label string) bool {
-	if e.kind == Relationships {
-		return e.StartLabel() == label || e.EndLabel() == label
+	if e.Kind() == Relationships {
+		return string(e.view.StartLabel()) == label || string(e.view.EndLabel()) == label
 	}
-	for _, l := range e.Labels() {
-		if l == label {
+	for token := range e.view.Labels() {
+		if element.TextEqual(token, label) {
 			return true
 		}
 	}
@@ -70,28 +56,29 @@ func (e Element) HasLabel(label string) bool {
 }
 
 // Type returns a relationship's type; empty for a node.
-func (e Element) Type() string { return e.ofRelationship("type") }
+func (e Element) Type() string { return string(e.view.Type()) }
 
-// StartID returns the elementId of the node a relationship begins at.
-func (e Element) StartID() string { return e.ofRelationship("startNodeElementId") }
+// StartID returns the elementId of the node a relationship begins at; empty for a
+// node.
+func (e Element) StartID() string { return string(e.view.Start()) }
 
-// EndID returns the elementId of the node a relationship ends at.
-func (e Element) EndID() string { return e.ofRelationship("endNodeElementId") }
+// EndID returns the elementId of the node a relationship ends at; empty for a node.
+func (e Element) EndID() string { return string(e.view.End()) }
 
-// StartLabel returns the label of the node a relationship begins at; empty when
-// the request leaves it out.
-func (e Element) StartLabel() string { return e.ofRelationship("startNodeLabel") }
+// StartLabel returns the label of the node a relationship begins at; empty for a
+// node and when the request leaves it out.
+func (e Element) StartLabel() string { return string(e.view.StartLabel()) }
 
-// EndLabel returns the label of the node a relationship ends at; empty when the
-// request leaves it out.
-func (e Element) EndLabel() string { return e.ofRelationship("endNodeLabel") }
+// EndLabel returns the label of the node a relationship ends at; empty for a node
+// and when the request leaves it out.
+func (e Element) EndLabel() string { return string(e.view.EndLabel()) }
 
 // Property returns a property's value; ok is false when the element has none of
 // that name. A property that is there and null is there: its Kind is Null.
 func (e Element) Property(name string) (v Value, ok bool) {
-	for raw, value := range e.rawProperties() {
-		if nameIs(raw, name) {
-			return Value{raw: value}, true
+	for i := range e.view.PropertyCount() {
+		if p := e.view.Property(i); element.TextEqual(p.Name, name) {
+			return Value{raw: p.Value}, true
 		}
 	}
 	return Value{}, false
@@ -100,80 +87,39 @@ func (e Element) Property(name string) (v Value, ok bool) {
 // Properties yields the properties in the order they came.
 func (e Element) Properties() iter.Seq2[string, Value] {
 	return func(yield func(string, Value) bool) {
-		for name, value := range e.rawProperties() {
-			if !yield(unquote(name), Value{raw: value}) {
+		for i := range e.view.PropertyCount() {
+			p := e.view.Property(i)
+			if !yield(string(element.AppendText(nil, p.Name)), Value{raw: p.Value}) {
 				return
 			}
 		}
 	}
 }
 
-func (e Element) ofRelationship(name string) string {
-	if e.kind != Relationships {
-		return ""
-	}
-	return e.text(name)
+// Batch is the elements of one request, or of a part of one, all of one kind. It
+// aliases the request's body, as Element does. An element that a request repeats
+// byte for byte is in the batch once; its verdict holds for every repetition.
+type Batch struct {
+	b *element.Batch
 }
 
-func (e Element) text(name string) string {
-	raw := e.member(name)
-	if len(raw) == 0 || raw[0] != '"' {
-		return ""
-	}
-	return unquote(raw)
-}
+// Kind returns what the elements are.
+func (b Batch) Kind() Kind { return b.b.Kind() }
 
-// member returns the text of one of the element's own members.
-func (e Element) member(name string) []byte {
-	for raw, value := range members(e.raw) {
-		if nameIs(raw, name) {
-			return value
-		}
-	}
-	return nil
-}
+// Len returns how many elements the batch has; at least 1 when it is given to a
+// BatchFunc.
+func (b Batch) Len() int { return b.b.Len() }
 
-// rawProperties yields the texts of the properties' names and values.
-func (e Element) rawProperties() iter.Seq2[[]byte, []byte] { return members(e.member("properties")) }
+// At returns element i, counted from 0.
+func (b Batch) At(i int) Element { return Element{view: b.b.View(i)} }
 
-// propertiesAt returns where the properties object lies in Raw.
-func (e Element) propertiesAt() (from, to int) {
-	p := e.member("properties")
-	from = cap(e.raw) - cap(p)
-	return from, from + len(p)
-}
-
-// members yields the texts of an object's names and values, as slices of it.
-func members(object []byte) iter.Seq2[[]byte, []byte] {
-	return func(yield func(name, value []byte) bool) {
-		d := decoder(object)
-		next := func() []byte {
-			v, err := d.ReadValue()
-			if err != nil {
-				return nil
-			}
-			to := int(d.InputOffset())
-			return object[to-len(v) : to]
-		}
-		if _, err := d.ReadToken(); err != nil {
-			return
-		}
-		for d.PeekKind() == '"' {
-			name, value := next(), next()
-			if value == nil || !yield(name, value) {
+// All yields the elements in their order.
+func (b Batch) All() iter.Seq2[int, Element] {
+	return func(yield func(int, Element) bool) {
+		for i := range b.Len() {
+			if !yield(i, b.At(i)) {
 				return
 			}
 		}
 	}
-}
-
-func decoder(text []byte) *jsontext.Decoder {
-	return jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowDuplicateNames(true))
-}
-
-func nameIs(raw []byte, name string) bool {
-	if bytes.IndexByte(raw, '\\') < 0 {
-		return len(raw) == len(name)+2 && string(raw[1:len(raw)-1]) == name
-	}
-	return unquote(raw) == name
 }

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 
 	"github.com/muster-fleet/muster/proto/fault"
+	"github.com/muster-fleet/muster/workers/element"
 )
 
 // checkEvery is how many elements are judged between two looks at the deadline.
@@ -16,7 +17,7 @@ const checkEvery = 256
 
 // judge runs the author's function over a batch. Its error is a *fault.Error;
 // with an error no verdict counts.
-func (w *Worker) judge(ctx context.Context, p *Principal, b Batch) (verdicts []Verdict, err error) {
+func (w *Worker) judge(ctx context.Context, p *Principal, b *element.Batch) (verdicts []Verdict, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			w.logPanic(ctx, r)
@@ -42,13 +43,13 @@ func (w *Worker) judge(ctx context.Context, p *Principal, b Batch) (verdicts []V
 	return verdicts, nil
 }
 
-func (w *Worker) judgeEach(ctx context.Context, p *Principal, b Batch) ([]Verdict, error) {
+func (w *Worker) judgeEach(ctx context.Context, p *Principal, b *element.Batch) ([]Verdict, error) {
 	verdicts := make([]Verdict, b.Len())
 	for i := range verdicts {
 		if i%checkEvery == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		verdicts[i] = w.cfg.Judge(ctx, p, b.At(i))
+		verdicts[i] = w.cfg.Judge(ctx, p, Element{view: b.View(i)})
 		if err := verdicts[i].err; err != nil {
 			return nil, err
 		}
@@ -56,8 +57,8 @@ func (w *Worker) judgeEach(ctx context.Context, p *Principal, b Batch) ([]Verdic
 	return verdicts, nil
 }
 
-func (w *Worker) judgeBatch(ctx context.Context, p *Principal, b Batch) ([]Verdict, error) {
-	verdicts, err := w.cfg.JudgeBatch(ctx, p, b)
+func (w *Worker) judgeBatch(ctx context.Context, p *Principal, b *element.Batch) ([]Verdict, error) {
+	verdicts, err := w.cfg.JudgeBatch(ctx, p, Batch{b: b})
 	if err != nil {
 		return nil, err
 	}

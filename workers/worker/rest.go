@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/muster-fleet/muster/proto/fault"
+	"github.com/muster-fleet/muster/workers/element"
 	"github.com/muster-fleet/muster/workers/token"
 )
 
@@ -141,6 +142,27 @@ func (w *Worker) filter(rw http.ResponseWriter, r *http.Request) error {
 	}
 	writeReply(rw, batch, verdicts)
 	return nil
+}
+
+// readRequest reads a contract body. Members that the contract does not name are
+// ignored, so that newer callers are served; the answer leaves them out.
+//
+// The request is never released to element's pool: an author's function that
+// keeps an Element too long then holds memory, and cannot see another caller's.
+func readRequest(body []byte) (*element.Batch, error) {
+	req, err := element.ParseRequest(body, element.Options{DropUnknownMembers: true})
+	if err != nil {
+		return nil, err
+	}
+	switch req.Type {
+	case element.TypeNodes:
+		return req.Nodes, nil
+	case element.TypeRelationships:
+		return req.Relationships, nil
+	default:
+		req.Release()
+		return nil, invalid(`parameters.type must be "nodes" or "relationships"; send the two kinds of a graph in two requests`)
+	}
 }
 
 // deadline reads Request-Timeout: a Go-style duration or decimal seconds.

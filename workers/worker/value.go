@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"math/big"
 	"strconv"
+
+	"github.com/muster-fleet/muster/workers/element"
 )
 
 // ValueKind is the JSON type of a property value.
@@ -22,13 +24,12 @@ const (
 )
 
 // Value is a property's value: JSON text, read when asked. It aliases the
-// request and must not be used after the function it was given to has returned;
-// everything that its methods return is a copy, except Raw.
+// request's body; everything that its methods return is a copy, except Raw.
 type Value struct {
 	raw []byte
 }
 
-// Raw returns the value's own JSON text. It must not be changed or kept.
+// Raw returns the value's own JSON text. It must not be changed.
 func (v Value) Raw() json.RawMessage { return v.raw }
 
 // Kind returns the value's JSON type.
@@ -57,7 +58,7 @@ func (v Value) Text() (s string, ok bool) {
 	if v.Kind() != String {
 		return "", false
 	}
-	return unquote(v.raw), true
+	return string(element.AppendText(nil, v.raw)), true
 }
 
 // Bool returns a boolean; ok is false when the value is none.
@@ -120,17 +121,4 @@ func (v Value) Any() any {
 		return nil
 	}
 	return out
-}
-
-// unquote decodes a JSON string that was validated before.
-func unquote(raw []byte) string {
-	if len(raw) >= 2 && bytes.IndexByte(raw, '\\') < 0 {
-		return string(raw[1 : len(raw)-1])
-	}
-	var s string
-	if err := json.Unmarshal(raw, &s); err != nil {
-		// Not reachable for validated text; an empty string matches no policy.
-		return ""
-	}
-	return s
 }

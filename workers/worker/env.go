@@ -1,0 +1,119 @@
+package worker
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+)
+
+// FromEnv reads the part of a Config that belongs to the deployment from
+// environment variables, by the names that the example workers in other languages
+// use too; getenv is usually os.Getenv. All mistakes are reported at once. The
+// author adds Version and Judge.
+//
+//	WORKER_UUID        identity, required
+//	ISSUER, AUDIENCE   which tokens are good, required
+//	DISCOVERY_URL      where the issuer's metadata is read, when not below ISSUER
+//	CA_FILE            PEM certificates trusted for the issuer
+//	HOST               interface of the listeners, default all
+//	PORT, GRPC_PORT    listeners, default 8080 and 8081; 0 picks one, off turns it off
+//	OPS_PORT           listener of /livez, /readyz and /metrics, default on PORT
+//	MAX_BODY           bytes, default 256 MiB
+//	MAX_CONCURRENT     requests in work, default 256
+//	TLS_CERT_FILE, TLS_KEY_FILE   TLS on PORT and GRPC_PORT, read again when changed
+//	MUSTER_URL         gateway to enrol at; then these are required too:
+//	WORKER_URL         where the gateway reaches this worker
+//	MUSTER_TOKEN_FILE  file with a token that may manage workers
+//	WORKER_NAME        name in the registry, optional
+func FromEnv(getenv func(string) string) (Config, error) {
+	e := env{get: getenv}
+	host := getenv("HOST")
+	cfg := Config{
+		UUID: e.required("WORKER_UUID"),
+		Auth: Auth{
+			Issuer: e.required("ISSUER"), Audience: e.required("AUDIENCE"),
+			DiscoveryURL: getenv("DISCOVERY_URL"), CAFile: getenv("CA_FILE"),
+		},
+		Addr: e.addr("PORT", host), GRPCAddr: e.addr("GRPC_PORT", host), OpsAddr: e.addr("OPS_PORT", host),
+		MaxBody: e.number("MAX_BODY"), MaxConcurrent: int(e.number("MAX_CONCURRENT")),
+	}
+	if host != "" {
+		cfg.Addr = or(cfg.Addr, net.JoinHostPort(host, "8080"))
+		cfg.GRPCAddr = or(cfg.GRPCAddr, net.JoinHostPort(host, "8081"))
+	}
+	e.tls(&cfg)
+	if gateway := getenv("MUSTER_URL"); gateway != "" {
+		cfg.Enrol = &Enrol{
+			Gateway: gateway, URL: e.required("WORKER_URL"), Name: getenv("WORKER_NAME"),
+			Token: TokenFile(e.required("MUSTER_TOKEN_FILE")),
+		}
+	}
+	if len(e.bad) > 0 {
+		return cfg, fmt.Errorf("worker: bad environment: %w", errors.Join(e.bad...))
+	}
+	return cfg, nil
+}
+
+// PrintListening returns a Config.Listening that writes the chosen addresses as
+// one JSON line, {"listening":{"http","grpc","ops"}}, for scripts.
+func PrintListening(out io.Writer) func(Addresses) {
+	return func(a Addresses) {
+		// Standard output that nobody reads is no reason to stop serving.
+		_ = json.NewEncoder(out).Encode(map[string]Addresses{"listening": a})
+	}
+}
+
+// env collects mistakes while reading variables.
+type env struct {
+	get func(string) string
+	bad []error
+}
+
+func (e *env) required(name string) string {
+	v := e.get(name)
+	if v == "" {
+		e.bad = append(e.bad, fmt.Errorf("%s is not set", name))
+	}
+	return v
+}
+
+func (e *env) addr(name, host string) string {
+	v := e.get(name)
+	if v == "" || v == Off {
+		return v
+	}
+	if n, err := strconv.Atoi(v); err != nil || n < 0 || n > 65535 {
+		e.bad = append(e.bad, fmt.Errorf("%s is %q; give a port from 0 to 65535, or off", name, v))
+	}
+	return net.JoinHostPort(host, v)
+}
+
+func (e *env) number(name string) int64 {
+	v := e.get(name)
+	if v == "" {
+		return 0
+	}
+	n, err := strconv.ParseInt(v, 10, 64)
+	if err != nil || n <= 0 {
+		e.bad = append(e.bad, fmt.Errorf("%s is %q; give a whole number above 0", name, v))
+	}
+	return n
+}
+
+func (e *env) tls(cfg *Config) {
+	cert, key := e.get("TLS_CERT_FILE"), e.get("TLS_KEY_FILE")
+	switch {
+	case cert == "" && key == "":
+	case cert == "" || key == "":
+		e.bad = append(e.bad, errors.New("TLS_CERT_FILE and TLS_KEY_FILE go together; one of them is not set"))
+	default:
+		c, err := LoadTLS(cert, key)
+		if err != nil {
+			e.bad = append(e.bad, err)
+		}
+		cfg.TLS = c
+	}
+}
