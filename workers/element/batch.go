@@ -119,5 +119,16 @@ func (b *Batch) View(i int) View {
 	return v
 }
 
-// place says where an element of the request is, for a message.
 func (b *Batch) sameBytes(i, j int) bool { return bytes.Equal(b.Raw(i), b.Raw(j)) }
+
+// Shape returns element i's bytes and where in them the id's text lies, without
+// its quotes, for matching a reply byte by byte. Both offsets are 0 when the id
+// is written with escapes.
+func (b *Batch) Shape(i int) (raw []byte, idFrom, idTo int) {
+	r := &b.recs[i]
+	raw = b.body[r.from:r.to:r.to]
+	if int64(r.id.from) >= int64(len(b.body)) {
+		return raw, 0, 0
+	}
+	return raw, int(r.id.from - r.from), int(r.id.to - r.from)
+}

@@ -277,9 +277,9 @@ func (p *parser) text(b []byte, i int, s *span, why flaw) int {
 	*s = span{uint32(i + 1), uint32(end - 1)}
 	if escaped {
 		a := p.batch.arena
-		from := len(b) + len(a)
+		from := len(p.batch.body) + len(a)
 		a = unescape(a, b[i+1:end-1])
-		to := len(b) + len(a)
+		to := len(p.batch.body) + len(a)
 		p.batch.arena = a
 		if uint64(to) > math.MaxUint32 {
 			return p.flawed(flawOverflows)

@@ -60,3 +60,7 @@ func TextEqual(token []byte, s string) bool {
 	var scratch [128]byte
 	return string(unescape(scratch[:0], content)) == s
 }
+
+// SameText reports whether two string tokens that this package has accepted
+// stand for the same text.
+func SameText(a, b []byte) bool { return sameName(a, b) }

@@ -125,3 +125,6 @@ func spaceBack(b []byte, i uint32) uint32 {
 	}
 	return i
 }
+
+// ValueOffset returns where the value of property j begins within Raw.
+func (v *View) ValueOffset(j int) int { return int(v.props[j].value - v.rec.from) }

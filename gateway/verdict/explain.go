@@ -1,0 +1,158 @@
+package verdict
+
+import (
+	"encoding/json"
+	"slices"
+
+	"github.com/muster-fleet/muster/proto/fault"
+	"github.com/muster-fleet/muster/workers/element"
+)
+
+// Cause is who hid, stripped or masked something, and why. One of Rule and
+// Worker is set.
+type Cause struct {
+	// Rule is the id of a Graph Access Rule, or RuleClosure.
+	Rule string `json:"rule,omitempty"`
+	// Worker is the worker that said so.
+	Worker *fault.WorkerRef `json:"worker,omitempty"`
+	// Reason is the source's own short word for it.
+	Reason string `json:"reason,omitempty"`
+}
+
+// RuleClosure is the rule that explains a relationship that lost an end.
+const RuleClosure = "closure"
+
+// SourceSet is one source's verdicts over a batch. Where the set has no reason
+// of its own for an element, the cause's reason counts.
+type SourceSet struct {
+	Cause Cause
+	Set   *Set
+}
+
+// Explanation says who took something of one element away. An element of which
+// properties were stripped and others masked has two.
+type Explanation struct {
+	Kind      string `json:"kind"`
+	ElementID string `json:"elementId"`
+	// Ordinal is the element's number in its batch.
+	Ordinal int `json:"-"`
+	// Verdict is "hidden", "stripped" or "masked".
+	Verdict string `json:"verdict"`
+	// Properties are the names concerned, unescaped; empty for "hidden".
+	Properties []string `json:"properties"`
+	By         []Cause  `json:"by"`
+}
+
+// The verdicts of explanations.
+const (
+	VerdictHidden   = "hidden"
+	VerdictStripped = "stripped"
+	VerdictMasked   = "masked"
+)
+
+// Closure is the source that explains what Close hid: before and after are the
+// relationships' verdicts around it.
+func Closure(before, after *Set) SourceSet {
+	s := NewWhole(after.n)
+	for i := range after.n {
+		if before.Visible(i) && !after.Visible(i) {
+			s.Hide(i)
+		}
+	}
+	return SourceSet{Cause{Rule: RuleClosure, Reason: "an end is not visible"}, s}
+}
+
+// Explain says for every element that did not stay whole who took what away, in
+// the order of the elements and, within one, of the sources. It is made for the
+// holders of the explain grant only.
+func Explain(b *element.Batch, perSource []SourceSet) []Explanation {
+	if len(perSource) == 0 {
+		return nil
+	}
+	all := NewWhole(b.Len())
+	for _, s := range perSource {
+		Meet(all, s.Set)
+	}
+	var out []Explanation
+	for i := range b.Len() {
+		switch {
+		case !all.Visible(i):
+			e := explanation(b, i, VerdictHidden)
+			for _, s := range perSource {
+				if !s.Set.Visible(i) {
+					e.By = append(e.By, s.cause(i))
+				}
+			}
+			out = append(out, e)
+		case !all.Whole(i):
+			out = explainProperties(out, b, all, perSource, i)
+		}
+	}
+	return out
+}
+
+func explanation(b *element.Batch, i int, verdict string) Explanation {
+	return Explanation{
+		Kind: b.Kind().Key(), ElementID: string(b.ID(i)), Ordinal: i,
+		Verdict: verdict, Properties: []string{},
+	}
+}
+
+func explainProperties(out []Explanation, b *element.Batch, all *Set, perSource []SourceSet, i int) []Explanation {
+	if strips := all.StripsOf(i); len(strips) > 0 {
+		e := explanation(b, i, VerdictStripped)
+		for _, x := range strips {
+			e.Properties = append(e.Properties, x.Name)
+		}
+		for _, s := range perSource {
+			if s.concerns(i, e.Properties) {
+				e.By = append(e.By, s.cause(i))
+			}
+		}
+		out = append(out, e)
+	}
+	if masks := all.MasksOf(i); len(masks) > 0 {
+		e := explanation(b, i, VerdictMasked)
+		for _, x := range masks {
+			e.Properties = append(e.Properties, x.Name)
+		}
+		for _, s := range perSource {
+			if s.concerns(i, e.Properties) {
+				e.By = append(e.By, s.cause(i))
+			}
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// concerns reports whether the source strips or masks one of the properties.
+func (s *SourceSet) concerns(i int, names []string) bool {
+	for _, x := range s.Set.StripsOf(i) {
+		if slices.Contains(names, x.Name) {
+			return true
+		}
+	}
+	for _, x := range s.Set.MasksOf(i) {
+		if slices.Contains(names, x.Name) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *SourceSet) cause(i int) Cause {
+	c := s.Cause
+	if code := s.Set.ReasonOf(i); code != "" {
+		c.Reason = code
+	}
+	return c
+}
+
+// ExplainJSON encodes explanations as the member explain of an answer.
+func ExplainJSON(explanations []Explanation) ([]byte, error) {
+	if explanations == nil {
+		explanations = []Explanation{}
+	}
+	return json.Marshal(explanations)
+}

@@ -1,0 +1,116 @@
+package verdict
+
+import (
+	"bytes"
+	"encoding/binary"
+	"sync/atomic"
+)
+
+// lookahead is how many elements are tried in order before the table of ids is
+// asked: a worker that hides a few keeps the rest in order.
+const lookahead = 4
+
+// retryVerbatim is how often a worker that is known to write its elements anew
+// is tried byte for byte: once in so many elements.
+const retryVerbatim = 64
+
+// sameBytes looks for the element that the window's next bytes are, byte for
+// byte, and consumes it; -1 when there is none. Equal bytes are the whole proof:
+// the request's bytes have been validated. How the candidate was found does not
+// matter to it.
+func (m *matcher) sameBytes() (int, error) {
+	for k := m.cursor; k < m.o.To && k < m.cursor+lookahead; k++ {
+		if ok, err := m.tryBytes(k); ok || err != nil {
+			return k, err
+		}
+	}
+	k := m.guess()
+	if k < 0 {
+		return -1, nil
+	}
+	ok, err := m.tryBytes(k)
+	if !ok {
+		k = -1
+	}
+	return k, err
+}
+
+// tryBytes consumes the window's next bytes if they are element k's.
+func (m *matcher) tryBytes(k int) (bool, error) {
+	raw, _, idTo := m.b.Shape(k)
+	rest := m.w.rest()
+	if len(rest) < len(raw) {
+		// What is there has to fit before more is fetched.
+		if m.w.ended || !bytes.HasPrefix(raw, rest) {
+			return false, nil
+		}
+		if err := m.w.need(len(raw)); err != nil {
+			return false, err
+		}
+		if rest = m.w.rest(); len(rest) < len(raw) {
+			return false, nil
+		}
+	}
+	// The end of the id tells neighbours apart at once.
+	if idTo >= 8 && binary.LittleEndian.Uint64(rest[idTo-8:]) != binary.LittleEndian.Uint64(raw[idTo-8:]) {
+		return false, nil
+	}
+	if !bytes.Equal(rest[:len(raw)], raw) {
+		return false, nil
+	}
+	m.w.pos += len(raw)
+	return true, nil
+}
+
+// guess reads the id where the element at the cursor has it and asks the table;
+// -1 when the bytes look different, or the element was not sent.
+func (m *matcher) guess() int {
+	at := m.cursor
+	if at >= m.o.To {
+		at = m.o.From
+	}
+	if at >= m.o.To {
+		return -1
+	}
+	raw, from, _ := m.b.Shape(at)
+	rest := m.w.rest()
+	if from == 0 || len(rest) < from || !bytes.Equal(rest[:from], raw[:from]) {
+		return -1
+	}
+	size := bytes.IndexByte(rest[from:], '"')
+	if size < 0 {
+		return -1
+	}
+	k, ok := m.b.Find(rest[from : from+size])
+	if !ok || k < m.o.From || k >= m.o.To {
+		return -1
+	}
+	return k
+}
+
+// ordinal finds the element with an id among those that were sent.
+func (m *matcher) ordinal(id []byte) (int, bool) {
+	for k := m.cursor; k < m.o.To && k < m.cursor+lookahead; k++ {
+		if bytes.Equal(m.b.ID(k), id) {
+			return k, true
+		}
+	}
+	k, ok := m.b.Find(id)
+	return k, ok && k >= m.o.From && k < m.o.To
+}
+
+// Hint remembers how a worker writes its answers, so that one that writes every
+// element anew is not tried byte for byte each time. It changes the cost, never
+// the result. The zero value is ready; it is safe for concurrent use.
+type Hint struct{ anew atomic.Bool }
+
+func (h *Hint) reformats() bool { return h != nil && h.anew.Load() }
+
+func (h *Hint) note(verbatim, parsed int) {
+	if h == nil || verbatim+parsed == 0 {
+		return
+	}
+	if anew := parsed > verbatim; anew != h.anew.Load() {
+		h.anew.Store(anew)
+	}
+}
