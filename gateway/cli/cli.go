@@ -17,19 +17,24 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Streams are where a command reads and writes.
-type Streams struct {
+// Process is what a command has of the process that it runs in.
+type Process struct {
+	// Args are the command line without the program's name.
+	Args []string
+	// Environ is the environment, "NAME=value" each.
+	Environ  []string
 	In       io.Reader
 	Out, Err io.Writer
 	// Terminal tells that Err is a terminal: progress is shown on no other.
 	Terminal bool
+	// Version is what the release calls itself; empty for other builds.
+	Version string
 }
 
 // shell is one run of the command line.
 type shell struct {
-	Streams
-	environ []string
-	env     map[string]string
+	Process
+	env map[string]string
 
 	output    string
 	url       string
@@ -41,21 +46,20 @@ type shell struct {
 	log *slog.Logger
 }
 
-// Run runs one command line (without the program's name) in an environment
-// ("NAME=value" each) and returns the exit code. It returns when the command
-// has ended; ctx ends it early.
-func Run(ctx context.Context, args, environ []string, streams Streams) int {
-	s := &shell{Streams: streams, environ: environ, env: map[string]string{}}
-	for _, pair := range environ {
+// Run runs one command line and returns the exit code. It returns when the
+// command has ended; ctx ends it early, and a serving gateway in order.
+func Run(ctx context.Context, p Process) int {
+	s := &shell{Process: p, env: map[string]string{}}
+	for _, pair := range p.Environ {
 		if name, value, ok := strings.Cut(pair, "="); ok {
 			s.env[name] = value
 		}
 	}
 	root := s.rootCommand()
-	root.SetArgs(args)
-	root.SetIn(streams.In)
-	root.SetOut(streams.Out)
-	root.SetErr(streams.Err)
+	root.SetArgs(p.Args)
+	root.SetIn(p.In)
+	root.SetOut(p.Out)
+	root.SetErr(p.Err)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return ExitOK

@@ -34,6 +34,7 @@ const (
 type client struct {
 	base  *url.URL
 	token string
+	agent string
 	http  *http.Client
 }
 
@@ -79,7 +80,7 @@ func (s *shell) connect() (*client, error) {
 		}
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
-	return &client{base: base, token: token, http: &http.Client{
+	return &client{base: base, token: token, agent: "muster-cli/" + s.versions().Version, http: &http.Client{
 		Transport: transport,
 		// A redirect would carry the token to another address.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -161,7 +162,7 @@ func (c *client) call(ctx context.Context, r request) (*answer, error) {
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
-	req.Header.Set("User-Agent", "muster-cli/"+buildVersion().Version)
+	req.Header.Set("User-Agent", c.agent)
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, c.unreachable(ctx, where, r.timeout, err)

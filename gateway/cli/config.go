@@ -2,6 +2,7 @@ package cli
 
 import (
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -11,25 +12,24 @@ import (
 	"github.com/muster-fleet/muster/gateway/config"
 )
 
-// configFlags adds --config and a flag for every configuration name that has
-// one. A flag can also be written as the name itself (--http.addr) or, for an
-// address, without its ending (--http).
-func configFlags(cmd *cobra.Command) {
+// configFlags adds a flag for every configuration name that has one, except
+// those left out. A flag can also be written as the name
+// itself (--http.addr) or, for an address, without its ending (--http).
+func configFlags(cmd *cobra.Command, without ...string) {
 	flags := cmd.Flags()
 	known := map[string]bool{}
 	for _, f := range config.Fields() {
-		if f.Flag == "" {
+		if f.Flag == "" || slices.Contains(without, f.Key) {
 			continue
 		}
 		known[f.Flag] = true
-		usage := f.Doc + " (" + f.Env + "; default " + f.Default + ")"
+		usage := f.Doc + " (" + f.Env + ")"
 		if f.Bool {
 			flags.Bool(f.Flag, false, usage)
 			continue
 		}
 		flags.String(f.Flag, "", usage)
 	}
-	flags.String("config", "", "configuration file, in YAML")
 	flags.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		if known[name+"-addr"] {
 			name += "-addr"
@@ -41,6 +41,11 @@ func configFlags(cmd *cobra.Command) {
 	})
 }
 
+// fileFlag adds --config.
+func fileFlag(cmd *cobra.Command) {
+	cmd.Flags().String("config", "", "configuration file, in YAML")
+}
+
 // configGiven returns the file and the flags that were given.
 func configGiven(cmd *cobra.Command) (file string, given []config.FlagValue) {
 	flags := cmd.Flags()
@@ -48,7 +53,7 @@ func configGiven(cmd *cobra.Command) (file string, given []config.FlagValue) {
 		file = f.Value.String()
 	}
 	for _, field := range config.Fields() {
-		if field.Flag != "" && flags.Changed(field.Flag) {
+		if field.Flag != "" && flags.Lookup(field.Flag) != nil && flags.Changed(field.Flag) {
 			given = append(given, config.FlagValue{
 				Name: "--" + field.Flag, Key: field.Key, Value: flags.Lookup(field.Flag).Value.String(),
 			})
@@ -81,7 +86,7 @@ shown. Nothing is started, and neither the store nor the issuer is called.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			file, flags := configGiven(cmd)
-			loaded, err := config.Load(file, s.environ, flags)
+			loaded, err := config.Load(file, s.Environ, flags)
 			for _, w := range loaded.Warnings {
 				s.say("warning: %s", w)
 			}
@@ -92,6 +97,7 @@ shown. Nothing is started, and neither the store nor the issuer is called.`,
 				func(w io.Writer) error { return settingsTable(w, loaded.Settings) })
 		},
 	}
+	fileFlag(cmd)
 	configFlags(cmd)
 	return cmd
 }

@@ -65,11 +65,14 @@ var errQuietFailure = errors.New("failed")
 func exitCode(err error) int {
 	var t *trouble
 	var mistakes *config.Error
+	var f *fault.Error
 	switch {
 	case errors.As(err, &t):
 		return t.code
 	case errors.As(err, &mistakes):
 		return ExitUsage
+	case errors.As(err, &f):
+		return codeOfKind(f.Kind)
 	default:
 		return ExitFailed
 	}

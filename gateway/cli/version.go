@@ -8,10 +8,6 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Version is set by the release's linker; builds from a checkout show what the
-// Go tool recorded.
-var Version string //nolint:gochecknoglobals // set with -ldflags -X
-
 type versions struct {
 	Version string `json:"version"`
 	Commit  string `json:"commit"`
@@ -21,8 +17,10 @@ type versions struct {
 	Arch    string `json:"arch"`
 }
 
-func buildVersion() versions {
-	v := versions{Version: Version, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
+// versions tells what the program was built from: what the release says, and
+// what the Go tool recorded.
+func (s *shell) versions() versions {
+	v := versions{Version: s.Version, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
 	if ok {
 		if v.Version == "" {
@@ -50,7 +48,7 @@ func (s *shell) versionCommand() *cobra.Command {
 		Example: "  muster version -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			v := buildVersion()
+			v := s.versions()
 			return s.print(v, func(w io.Writer) error {
 				commit := v.Commit
 				if v.Dirty {

@@ -13,12 +13,16 @@ import (
 	"github.com/muster-fleet/muster/gateway/cli"
 )
 
+// version is set by the linker of a release, with -X main.version.
+var version string
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The first signal ends the work in order; from then on a second one has its
 	// usual effect and ends the process at once.
 	context.AfterFunc(ctx, stop)
-	code := cli.Run(ctx, os.Args[1:], os.Environ(), cli.Streams{
+	code := cli.Run(ctx, cli.Process{
+		Args: os.Args[1:], Environ: os.Environ(), Version: version,
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
 		Terminal: isatty.IsTerminal(os.Stderr.Fd()),
 	})
