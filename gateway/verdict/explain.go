@@ -66,18 +66,25 @@ func Closure(before, after *Set) SourceSet {
 // the order of the elements and, within one, of the sources. It is made for the
 // holders of the explain grant only.
 func Explain(b *element.Batch, perSource []SourceSet) []Explanation {
-	if len(perSource) == 0 {
-		return nil
+	out := ExplainOrdinals(b.Kind(), b.Len(), perSource)
+	for i := range out {
+		out[i].ElementID = string(b.ID(out[i].Ordinal))
 	}
-	all := NewWhole(b.Len())
+	return out
+}
+
+// ExplainOrdinals is Explain for elements that are no longer there: ElementID
+// stays empty, and the asker knows it by the ordinal.
+func ExplainOrdinals(kind element.Kind, n int, perSource []SourceSet) []Explanation {
+	all := NewWhole(n)
 	for _, s := range perSource {
 		Meet(all, s.Set)
 	}
 	var out []Explanation
-	for i := range b.Len() {
+	for i := range n {
 		switch {
 		case !all.Visible(i):
-			e := explanation(b, i, VerdictHidden)
+			e := explanation(kind, i, VerdictHidden)
 			for _, s := range perSource {
 				if !s.Set.Visible(i) {
 					e.By = append(e.By, s.cause(i))
@@ -85,22 +92,19 @@ func Explain(b *element.Batch, perSource []SourceSet) []Explanation {
 			}
 			out = append(out, e)
 		case !all.Whole(i):
-			out = explainProperties(out, b, all, perSource, i)
+			out = explainProperties(out, kind, all, perSource, i)
 		}
 	}
 	return out
 }
 
-func explanation(b *element.Batch, i int, verdict string) Explanation {
-	return Explanation{
-		Kind: b.Kind().Key(), ElementID: string(b.ID(i)), Ordinal: i,
-		Verdict: verdict, Properties: []string{},
-	}
+func explanation(kind element.Kind, i int, verdict string) Explanation {
+	return Explanation{Kind: kind.Key(), Ordinal: i, Verdict: verdict, Properties: []string{}}
 }
 
-func explainProperties(out []Explanation, b *element.Batch, all *Set, perSource []SourceSet, i int) []Explanation {
+func explainProperties(out []Explanation, kind element.Kind, all *Set, perSource []SourceSet, i int) []Explanation {
 	if strips := all.StripsOf(i); len(strips) > 0 {
-		e := explanation(b, i, VerdictStripped)
+		e := explanation(kind, i, VerdictStripped)
 		for _, x := range strips {
 			e.Properties = append(e.Properties, x.Name)
 		}
@@ -112,7 +116,7 @@ func explainProperties(out []Explanation, b *element.Batch, all *Set, perSource 
 		out = append(out, e)
 	}
 	if masks := all.MasksOf(i); len(masks) > 0 {
-		e := explanation(b, i, VerdictMasked)
+		e := explanation(kind, i, VerdictMasked)
 		for _, x := range masks {
 			e.Properties = append(e.Properties, x.Name)
 		}
