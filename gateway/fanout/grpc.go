@@ -1,0 +1,218 @@
+package fanout
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/muster-fleet/muster/gateway/verdict"
+	"github.com/muster-fleet/muster/proto/fault"
+	workerv1 "github.com/muster-fleet/muster/proto/gen/muster/worker/v1"
+	"github.com/muster-fleet/muster/workers/element"
+)
+
+// filterStream describes muster.worker.v1.GraphSecurity/Filter.
+var filterStream = grpc.StreamDesc{StreamName: "Filter", ServerStreams: true, ClientStreams: true}
+
+// ask sends the unit's elements over one stream and collects the verdicts.
+func (c *grpcCarrier) ask(ctx context.Context, u *unit) (*verdict.Set, error) {
+	conn, err := c.acquire()
+	if err != nil {
+		return nil, dialFailure(err)
+	}
+	defer c.release(conn)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	e := u.shared.encoded(u.from, u.to)
+	limit := replyFactor*e.bytes + replySpare
+	s, err := conn.cc.NewStream(u.metadata(ctx), &filterStream, workerv1.GraphSecurity_Filter_FullMethodName,
+		grpc.ForceCodecV2(c.codec), grpc.MaxCallRecvMsgSize(int(limit)))
+	if err != nil {
+		return nil, conn.failure(err, nil)
+	}
+	sent := make(chan struct{})
+	send := func() {
+		defer close(sent)
+		c.send(s, u, e)
+	}
+	if len(e.chunks) > 1 {
+		// The worker may answer while it reads; both sides would wait for the other.
+		go send()
+	} else {
+		send()
+	}
+	set, err := collect(s, u, limit)
+	cancel()
+	<-sent
+	if err != nil {
+		return nil, conn.failure(err, s)
+	}
+	return set, nil
+}
+
+// send writes the header and the chunks. When it fails the stream has ended, and
+// collect learns why.
+func (c *grpcCarrier) send(s grpc.ClientStream, u *unit, e *encoded) {
+	header := &workerv1.FilterRequest{Message: &workerv1.FilterRequest_Header{Header: &workerv1.FilterHeader{
+		Kind: kindOf(u.batch.Kind()), Total: uint64(u.to - u.from), IdsDigest: e.digest,
+	}}}
+	if s.SendMsg(header) != nil {
+		return
+	}
+	for _, ch := range e.chunks {
+		if s.SendMsg(ch) != nil {
+			return
+		}
+	}
+	// It fails only together with the stream.
+	_ = s.CloseSend()
+}
+
+func kindOf(k element.Kind) workerv1.Kind {
+	if k == element.Relationships {
+		return workerv1.Kind_KIND_RELATIONSHIPS
+	}
+	return workerv1.Kind_KIND_NODES
+}
+
+// collect reads verdicts until the stream's status, which must be OK.
+func collect(s grpc.ClientStream, u *unit, limit int64) (*verdict.Set, error) {
+	n := u.to - u.from
+	col := verdict.NewCollector(n, u.worker.Settings.Mask)
+	for {
+		resp := new(workerv1.FilterResponse)
+		err := s.RecvMsg(resp)
+		if errors.Is(err, io.EOF) {
+			set, err := col.Finish(n)
+			if err == nil {
+				set.Fit(u.batch, u.from)
+			}
+			return set, err
+		}
+		if err != nil {
+			return nil, err
+		}
+		if limit -= int64(proto.Size(resp)); limit < 0 {
+			return nil, &verdict.Violation{Reason: verdict.ReasonTooLarge, Detail: "more than 4 times the request and 1 MiB"}
+		}
+		tidy(resp.GetChunk())
+		if err := col.Add(resp.GetChunk()); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// tidy sorts the names within each element's strips and masks, which may come in
+// any order: putting many of them in place one by one would take its time.
+func tidy(chunk *workerv1.VerdictChunk) {
+	for _, s := range chunk.GetStrips() {
+		slices.Sort(s.GetProperties())
+	}
+	masks := chunk.GetMasks()
+	for len(masks) > 0 {
+		n := 1
+		for n < len(masks) && masks[n].GetOrdinal() == masks[0].GetOrdinal() {
+			n++
+		}
+		slices.SortFunc(masks[:n], func(a, b *workerv1.Mask) int { return strings.Compare(a.GetProperty(), b.GetProperty()) })
+		masks = masks[n:]
+	}
+}
+
+// metadata returns ctx with what travels beside the elements. The deadline
+// travels by itself, as grpc-timeout.
+func (u *unit) metadata(ctx context.Context) context.Context {
+	md := metadata.MD{"authorization": {u.auth}, strings.ToLower(headerHops): {u.ask.hops}}
+	if trace.SpanContextFromContext(ctx).IsValid() {
+		propagation.TraceContext{}.Inject(ctx, metadataCarrier(md))
+	}
+	return metadata.NewOutgoingContext(ctx, md)
+}
+
+type metadataCarrier metadata.MD
+
+func (metadataCarrier) Get(string) string { return "" }
+func (metadataCarrier) Keys() []string    { return nil }
+func (c metadataCarrier) Set(name, value string) {
+	metadata.MD(c).Set(name, value)
+}
+
+// failure turns how a stream ended into its row. s is nil when it never began.
+func (g *grpcConn) failure(err error, s grpc.ClientStream) error {
+	var v *verdict.Violation
+	if errors.As(err, &v) {
+		return violation(v)
+	}
+	st := status.Convert(err)
+	answered := s != nil && answeredBy(s)
+	switch st.Code() {
+	case codes.DeadlineExceeded:
+		return context.DeadlineExceeded
+	case codes.Canceled:
+		if !answered {
+			return context.Canceled
+		}
+	case codes.Unauthenticated, codes.PermissionDenied:
+		if answered {
+			return grpcRefusal(st, err)
+		}
+	case codes.Unavailable:
+		if !answered {
+			return g.unreachable(st, err)
+		}
+	case codes.ResourceExhausted:
+		if strings.HasPrefix(st.Message(), "grpc: received message larger than max") {
+			return violation(&verdict.Violation{Reason: verdict.ReasonTooLarge, Detail: "more than 4 times the request and 1 MiB"})
+		}
+	}
+	if !answered {
+		return workerError("framing", "its answer is not well-formed gRPC", err)
+	}
+	detail := "it answered " + st.Code().String()
+	if st.Message() != "" {
+		detail += ": " + clean(st.Message())
+	}
+	return workerError("status", detail, err)
+}
+
+// answeredBy reports whether the peer sent headers or trailers of its own. The
+// stream has ended, so nothing is waited for.
+func answeredBy(s grpc.ClientStream) bool {
+	header, err := s.Header()
+	return err == nil && len(header) > 0 || len(s.Trailer()) > 0
+}
+
+// unreachable is a connection that failed before the peer answered.
+func (g *grpcConn) unreachable(st *status.Status, err error) error {
+	if dial := g.dialError(); dial != nil {
+		return dialFailure(dial)
+	}
+	if strings.Contains(st.Message(), "server preface") && !strings.Contains(st.Message(), "EOF") {
+		return workerError("framing", "it does not speak HTTP/2", err)
+	}
+	return &failure{row: rowUnreachable, reason: "connection_lost", again: true, cause: err,
+		detail: "the connection failed before an answer"}
+}
+
+// grpcRefusal is the row of 401 and 403: the code is the worker's own where it
+// sent one, and otherwise what the contract's words for the status are.
+func grpcRefusal(st *status.Status, err error) *failure {
+	f := &failure{row: rowRefusedToken, reason: "unauthorized", code: "invalid_token", detail: clean(st.Message()), cause: err}
+	if st.Code() == codes.PermissionDenied {
+		f.row, f.reason, f.code = rowDenied, "forbidden", "forbidden"
+	}
+	if e, ok := fault.FromGRPC(err); ok && e.Code != "" {
+		f.code = cleanCode(e.Code)
+	}
+	return f
+}

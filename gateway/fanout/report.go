@@ -1,0 +1,67 @@
+package fanout
+
+import (
+	"context"
+	"log/slog"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/muster-fleet/muster/registry"
+)
+
+func (f *Fleet) observe(w *registry.Worker, r Result, reason string) {
+	if f.deps.Observer != nil {
+		f.deps.Observer.Observe(w.ID, r, reason)
+	}
+}
+
+// report counts and tells a failure: metric, standing, log, trace.
+func (f *Fleet) report(ctx context.Context, w *registry.Worker, span trace.Span, fail *failure) {
+	if fail.row == rowCancelled {
+		span.SetStatus(codes.Unset, "cancelled")
+		return
+	}
+	f.metrics.failures.WithLabelValues(string(w.ID), fail.reason).Inc()
+	r := rows[fail.row]
+	if r.observe && !fail.early {
+		f.observe(w, r.result, fail.reason)
+	}
+	shown := fail.fault(w)
+	span.SetStatus(codes.Error, shown.Code)
+	span.SetAttributes(attribute.String("muster.reason", fail.reason))
+	f.deps.Logger.LogAttrs(ctx, slog.LevelWarn, "worker failed",
+		slog.String("worker", string(w.ID)), slog.String("worker_name", clean(w.Name)),
+		slog.String("code", clean(shown.Code)), slog.String("reason", fail.reason),
+		slog.String("detail", shown.Detail), slog.Any("cause", logged{fail.cause}))
+}
+
+// logged is a cause as it may stand in a log: cleaned like a worker's text.
+type logged struct{ err error }
+
+// LogValue implements slog.LogValuer.
+func (l logged) LogValue() slog.Value {
+	if l.err == nil {
+		return slog.StringValue("")
+	}
+	return slog.StringValue(clean(l.err.Error()))
+}
+
+// startSpan starts a span when the request is being traced; otherwise it costs
+// nothing, and what comes with the request is still passed on.
+func (f *Fleet) startSpan(ctx context.Context, w *registry.Worker) (context.Context, trace.Span) {
+	parent := trace.SpanFromContext(ctx)
+	if f.deps.Tracer == nil || !parent.IsRecording() {
+		return ctx, noSpan
+	}
+	return f.deps.Tracer.Start(ctx, "worker", trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
+		attribute.String("muster.worker", string(w.ID)),
+		attribute.String("muster.worker_name", clean(w.Name)),
+		attribute.String("muster.transport", string(w.Transport)),
+	))
+}
+
+// noSpan takes everything and keeps nothing.
+var noSpan trace.Span = noop.Span{}
