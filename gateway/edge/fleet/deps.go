@@ -1,0 +1,65 @@
+package fleet
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/muster-fleet/muster/registry"
+)
+
+// Changes are the changes that the API makes; *registry.Service makes them.
+type Changes interface {
+	Register(ctx context.Context, actor registry.Actor, in registry.RegisterInput, dryRun bool) (registry.Worker, error)
+	Update(ctx context.Context, actor registry.Actor, id registry.WorkerID, p registry.Patch, ifMatch string) (registry.Changed, error)
+	Deregister(ctx context.Context, actor registry.Actor, id registry.WorkerID) (warning string, err error)
+	RecordConformance(ctx context.Context, actor registry.Actor, id registry.WorkerID, c registry.Conformance) (registry.Worker, error)
+}
+
+// Snapshots are what the API reads; *registry.Service has them.
+type Snapshots interface {
+	Snapshot() *registry.Snapshot
+	Watch(ctx context.Context) <-chan *registry.Snapshot
+}
+
+// Registry is both; *registry.Service is one.
+type Registry interface {
+	Changes
+	Snapshots
+}
+
+// Prober knows how workers stand; *probe.Prober is one.
+type Prober interface {
+	Standing(id registry.WorkerID) registry.Standing
+	ProbeNow(ctx context.Context, actor registry.Actor, id registry.WorkerID) (registry.Standing, error)
+}
+
+// Guard says who is calling, or why the caller may not: a *fault.Error, such as
+// 401 invalid_token or 403 denied. It is asked before anything of the request is
+// looked at.
+type Guard func(r *http.Request) (registry.Actor, error)
+
+// GRPCGuard is Guard for a gRPC call, whose metadata is in ctx. It is asked
+// before the first message.
+type GRPCGuard func(ctx context.Context) (registry.Actor, error)
+
+// Deps are what the API works with. All are required, except that the REST side
+// needs no GRPCGuard and the gRPC side no Guard.
+type Deps struct {
+	Registry  Registry
+	Prober    Prober
+	Guard     Guard
+	GRPCGuard GRPCGuard
+	Logger    *slog.Logger
+	// Clock tells the time that registrations are compared with; it must be the
+	// registry's. nil means time.Now.
+	Clock func() time.Time
+}
+
+func (d *Deps) now() time.Time {
+	if d.Clock == nil {
+		return time.Now()
+	}
+	return d.Clock()
+}
