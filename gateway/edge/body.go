@@ -2,10 +2,12 @@ package edge
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"math/bits"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/muster-fleet/muster/proto/fault"
@@ -43,6 +45,33 @@ func (p *bodyPool) put(b []byte) {
 	}
 }
 
+// body is one request's body. It goes back to its pool when everyone who
+// retained it has released it: a gRPC connection may still send from it after
+// the request has been answered.
+type body struct {
+	pool *bodyPool
+	buf  []byte
+	refs atomic.Int32
+}
+
+// newBody returns a body with one reference.
+func newBody(pool *bodyPool, buf []byte) *body {
+	b := &body{pool: pool, buf: buf}
+	b.refs.Store(1)
+	return b
+}
+
+// Retain keeps the body until one more Release.
+func (b *body) Retain() { b.refs.Add(1) }
+
+// Release gives one reference back.
+func (b *body) Release() {
+	if b.refs.Add(-1) == 0 {
+		b.pool.put(b.buf)
+		b.buf = nil
+	}
+}
+
 // class returns the index of the smallest class that holds n bytes.
 func class(n int64) int {
 	if n <= 1<<smallestBody {
@@ -57,9 +86,9 @@ type bodyReader struct {
 	limit int64
 }
 
-// read returns the whole body. Every byte is reserved before it is read. The
-// buffer goes back to the pool through release, whatever the outcome.
-func (b *bodyReader) read(w http.ResponseWriter, r *http.Request, t *Ticket, deadline time.Time) (body []byte, err error) {
+// read returns the whole body, with one reference for the caller. Every byte is
+// reserved before it is read.
+func (b *bodyReader) read(w http.ResponseWriter, r *http.Request, t *Ticket, deadline time.Time) (*body, error) {
 	if r.ContentLength > b.limit {
 		return nil, b.tooLarge()
 	}
@@ -67,9 +96,21 @@ func (b *bodyReader) read(w http.ResponseWriter, r *http.Request, t *Ticket, dea
 	// A body that dribbles in must not outlive the request's deadline. Afterwards
 	// the read deadline goes away again: net/http's own watch for a client that
 	// left reads from the same connection.
-	if err := rc.SetReadDeadline(deadline); err == nil {
-		defer func() { err = errors.Join(err, rc.SetReadDeadline(time.Time{})) }()
+	if err := rc.SetReadDeadline(deadline); err != nil {
+		return nil, fmt.Errorf("set the body's read deadline: %w", err)
 	}
+	buf, err := b.readAll(r, t)
+	if err != nil {
+		return nil, err
+	}
+	if err := rc.SetReadDeadline(time.Time{}); err != nil {
+		b.pool.put(buf)
+		return nil, fmt.Errorf("clear the body's read deadline: %w", err)
+	}
+	return newBody(b.pool, buf), nil
+}
+
+func (b *bodyReader) readAll(r *http.Request, t *Ticket) ([]byte, error) {
 	if r.ContentLength >= 0 {
 		return b.readKnown(r, t)
 	}

@@ -1,0 +1,112 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/muster-fleet/muster/gateway/authz"
+	"github.com/muster-fleet/muster/gateway/edge"
+	"github.com/muster-fleet/muster/gateway/edge/fleet"
+	registryv1 "github.com/muster-fleet/muster/proto/gen/muster/registry/v1"
+)
+
+const (
+	// maxMessage bounds a message that a gRPC caller sends: one element may be
+	// large, but never larger than a filter body.
+	maxMessage = 16 << 20
+	// principalShare is the part of the replica that one principal may use.
+	principalShare = 0.5
+)
+
+// buildEdge makes the listeners; nothing is answered before start.
+func (g *gateway) buildEdge(ctx context.Context) error {
+	l := g.cfg.Limits
+	g.admission = edge.NewAdmission(edge.AdmissionConfig{
+		Requests: l.Requests, Bytes: inflightBytes(int64(l.InflightBytes), setMemoryLimit(g.log)), PrincipalShare: principalShare,
+	})
+	g.edge = edge.NewMetrics(g.metrics, g.admission)
+	filterCfg := edge.FilterConfig{
+		MaxBody: int64(l.MaxBody), DefaultTimeout: l.DefaultTimeout, MaxTimeout: l.MaxTimeout,
+		DropUnknownMembers: g.cfg.Filter.UnknownMembers == "drop",
+	}
+	filterDeps := edge.FilterDeps{
+		Authn: g.authn, Pipeline: g.filter, Snapshot: g.registry.Snapshot, Admission: g.admission,
+		Drain: g.drain, Metrics: g.edge, Tracer: g.tracer, Logger: g.log,
+	}
+	guard := edge.Guard{Authn: g.authn, Action: authz.ManageWorkers}
+	fleetDeps := fleet.Deps{
+		Registry: g.registry, Prober: g.prober, Guard: guard.HTTP, GRPCGuard: guard.GRPC, Logger: g.log,
+	}
+	handler := fleet.Handler(fleetDeps)
+	openAPI, err := fleet.OpenAPI(g.version)
+	if err != nil {
+		return err
+	}
+	api := edge.API(g.version, filterCfg, filterDeps,
+		edge.Route{Pattern: "/api/workers", Handler: handler, Endpoint: "workers"},
+		edge.Route{Pattern: "/api/workers/", Handler: handler, Endpoint: "workers"},
+		edge.Route{Pattern: "GET " + fleet.OpenAPIPath, Handler: openAPI, Endpoint: "openapi"},
+	)
+	return g.listen(ctx, api, func(s *grpc.Server) {
+		registryv1.RegisterRegistryServer(s, fleet.NewGRPC(fleetDeps))
+	})
+}
+
+// listen opens the three listeners; when one fails, build closes the others.
+func (g *gateway) listen(ctx context.Context, api http.Handler, services func(*grpc.Server)) error {
+	var err error
+	if g.http, err = edge.ListenHTTP(ctx, g.cfg.HTTP.Addr, g.listener, api, g.log); err != nil {
+		return err
+	}
+	g.grpc, err = edge.ListenGRPC(ctx, g.cfg.GRPC.Addr, edge.GRPCConfig{MaxMessage: maxMessage}, edge.GRPCDeps{
+		Authn: g.authn, Drain: g.drain, Metrics: g.edge, Logger: g.log, TLS: g.listener,
+	}, services)
+	if err != nil {
+		return err
+	}
+	g.ops, err = edge.ListenHTTP(ctx, g.cfg.Ops.Addr, nil, edge.Ops(g.metrics, g.drain, g.checks(), g.cfg.Ops.Pprof), g.log)
+	return err
+}
+
+// closeListeners takes the API's listeners down; the operations listener stays.
+func (g *gateway) closeListeners(ctx context.Context) error {
+	var err error
+	if g.http != nil {
+		err = g.http.Shutdown(ctx)
+	}
+	if g.grpc != nil {
+		err = errors.Join(err, g.grpc.Shutdown(ctx))
+	}
+	return err
+}
+
+// checks are the conditions of readiness. A store that is gone does not make the
+// gateway unready: it goes on filtering from its snapshot, and taking every
+// replica out of service at once would turn an outage of the register into one
+// of every graph query.
+func (g *gateway) checks() []edge.Check {
+	return []edge.Check{
+		{Name: "snapshot", Probe: func(context.Context) error {
+			if g.registry.Snapshot().LoadedAt.Equal(time.Time{}) {
+				return errors.New("no snapshot was loaded yet")
+			}
+			return nil
+		}},
+		{Name: "keys", Probe: func(context.Context) error {
+			if !g.verifier.KeysReady() {
+				return errors.New("the issuer's keys were never fetched, or are too old; see the log for why")
+			}
+			return nil
+		}},
+		{Name: "store", Degrades: true, Probe: func(ctx context.Context) error {
+			if e := g.registry.StoreError(); e != nil {
+				return errors.New("the store cannot be reached; the last snapshot is served and changes are refused")
+			}
+			return nil
+		}},
+	}
+}

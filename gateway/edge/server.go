@@ -1,0 +1,159 @@
+package edge
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/muster-fleet/muster/proto/fault"
+)
+
+// Limits of the HTTP listeners that nobody needs to configure.
+const (
+	readHeaderTimeout = 10 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 64 << 10
+)
+
+// Route is one more handler of the API listener.
+type Route struct {
+	// Pattern is a ServeMux pattern, such as "/api/workers".
+	Pattern string
+	Handler http.Handler
+	// Endpoint is the name under which it is counted.
+	Endpoint string
+}
+
+// API is the handler of the API listener: GET /, the filter endpoint and the
+// given routes. Routes other than the filter are counted, drained and given no
+// token check: their handlers do that themselves, because they answer problems.
+func API(version string, cfg FilterConfig, d FilterDeps, routes ...Route) http.Handler {
+	mux := http.NewServeMux()
+	filter := newFilterHandler(cfg, d)
+	mux.Handle("POST /api/graph-security/filter", filter)
+	mux.HandleFunc("/api/graph-security/filter", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", http.MethodPost)
+		writeJSON(w, http.StatusMethodNotAllowed, fault.Contract{
+			Description: "the filter takes POST, not " + r.Method, Error: "method_not_allowed",
+		})
+	})
+	mux.Handle("GET /{$}", infoHandler(version, d.Snapshot))
+	for _, r := range routes {
+		mux.Handle(r.Pattern, counted(r.Handler, d.Drain, d.Metrics.endpoint(r.Endpoint)))
+	}
+	mux.HandleFunc("/", notFound)
+	return mux
+}
+
+// counted counts a route's requests and takes part in draining.
+func counted(next http.Handler, drain *Drain, m *endpointMetrics) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		if err := drain.Begin(); err != nil {
+			e := fault.From(err)
+			e.WriteProblem(w)
+			m.done(e.Kind.HTTPStatus(), start)
+			return
+		}
+		defer drain.End()
+		rec := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
+		next.ServeHTTP(rec, r)
+		m.done(rec.status, start)
+	})
+}
+
+// statusRecorder remembers the status of an answer.
+type statusRecorder struct {
+	http.ResponseWriter
+	status int
+	wrote  bool
+}
+
+func (s *statusRecorder) WriteHeader(status int) {
+	if !s.wrote && status >= http.StatusOK {
+		s.status, s.wrote = status, true
+	}
+	s.ResponseWriter.WriteHeader(status)
+}
+
+func (s *statusRecorder) Write(p []byte) (int, error) {
+	s.wrote = true
+	return s.ResponseWriter.Write(p)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (s *statusRecorder) Unwrap() http.ResponseWriter { return s.ResponseWriter }
+
+// HTTPServer is one HTTP listener.
+type HTTPServer struct {
+	srv  *http.Server
+	ln   net.Listener
+	done chan error
+}
+
+// ListenHTTP opens a listener, over TLS when tlsConfig is not nil. Serve starts
+// to answer.
+func ListenHTTP(ctx context.Context, addr string, tlsConfig *tls.Config, h http.Handler, log *slog.Logger) (*HTTPServer, error) {
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, listenError(addr, err)
+	}
+	if tlsConfig != nil {
+		cfg := tlsConfig.Clone()
+		cfg.NextProtos = []string{"h2", "http/1.1"}
+		ln = tls.NewListener(ln, cfg)
+	}
+	return &HTTPServer{
+		ln:   ln,
+		done: make(chan error, 1),
+		srv: &http.Server{
+			Handler: h, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		},
+	}, nil
+}
+
+func listenError(addr string, err error) error {
+	return fmt.Errorf("cannot listen on %s (is another process using the port?): %w", addr, err)
+}
+
+// Addr is the address that the listener really has.
+func (s *HTTPServer) Addr() net.Addr { return s.ln.Addr() }
+
+// Serve answers in the background until Close or Shutdown.
+func (s *HTTPServer) Serve() {
+	go func() {
+		err := s.srv.Serve(s.ln)
+		if errors.Is(err, http.ErrServerClosed) {
+			err = nil
+		}
+		s.done <- err
+	}()
+}
+
+// Failed delivers the error that ended the server by itself, or nil after it
+// was closed.
+func (s *HTTPServer) Failed() <-chan error { return s.done }
+
+// Shutdown closes the listener, waits for what is in flight until ctx ends, and
+// then closes every connection. It may be called again, and before Serve.
+func (s *HTTPServer) Shutdown(ctx context.Context) error {
+	err := s.srv.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(err, s.srv.Close())
+	}
+	return errors.Join(err, closeListener(s.ln))
+}
+
+// closeListener closes a listener that its server may have closed already.
+func closeListener(ln net.Listener) error {
+	if err := ln.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
