@@ -97,7 +97,7 @@ Exit codes: 0 ok, 1 failed, 2 wrong usage or configuration, 3 not found,
 	flags.StringVar(&s.caFile, "ca-file", "", "certificates that sign the gateway's, in place of the system's")
 	s.complete(root, "output", formTable, formJSON, formYAML)
 	root.AddCommand(
-		s.workerCommand(), s.filterCommand(), s.configCommand(),
+		s.serveCommand(), s.devCommand(), s.workerCommand(), s.filterCommand(), s.configCommand(),
 		s.versionCommand(), s.completionCommand(),
 	)
 	s.group(root)
@@ -115,6 +115,7 @@ func (s *shell) complete(cmd *cobra.Command, flag string, values ...string) {
 
 // group makes a command that only holds others refuse what it does not know.
 func (s *shell) group(cmd *cobra.Command) {
+	cmd.SuggestionsMinimumDistance = 2
 	cmd.Args = cobra.ArbitraryArgs
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {

@@ -127,7 +127,7 @@ func (s *shell) printEvents(known map[string]*record, all []*record) (map[string
 func (r *record) differs(now *record) bool {
 	return r.Revision != now.Revision || r.Active != now.Active || r.Version != now.Version ||
 		r.Standing.State != now.Standing.State || r.Standing.LastError != now.Standing.LastError ||
-		r.Conformance != now.Conformance
+		r.Conformance.Level != now.Conformance.Level
 }
 
 func (s *shell) printEvent(e event) error {
