@@ -225,6 +225,9 @@ func (c *client) refused(where string, resp *http.Response, body []byte) error {
 	e.Worker, e.Violations = said.Worker, said.Errors
 	what := e.Error()
 	for _, v := range e.Violations {
+		if len(e.Violations) == 1 && v.Detail == e.Detail {
+			break // said already
+		}
 		what += "\n  " + strings.TrimSpace(v.Pointer+" "+v.Code+": "+v.Detail)
 	}
 	return &trouble{code: codeOfKind(kind), what: what, where: where, do: c.advice(e, resp.Header), cause: e}
@@ -235,6 +238,16 @@ func (c *client) advice(e *fault.Error, h http.Header) string {
 	wait := ""
 	if after := h.Get("Retry-After"); after != "" {
 		wait = "try again in " + after + " s"
+	}
+	switch e.Code {
+	case "unreachable", "timeout", "bad_status", "redirected", "not_json", "empty_answer", "missing_field":
+		return "start the worker and check its URL: the root of that address has to answer who it is"
+	case "address_refused":
+		return "workers may live where workers.allowedCIDRs (MUSTER_WORKERS_ALLOWEDCIDRS) of the gateway says"
+	case "uuid_taken", "url_taken":
+		return "muster worker list shows who has it; muster worker update or delete changes that one"
+	case "login_token_required":
+		return "use a token from a login, not a personal access token"
 	}
 	switch e.Kind {
 	case fault.Unauthenticated:

@@ -1,0 +1,246 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/muster-fleet/muster/workers/workertest"
+)
+
+// conformFlags are the flags of conform.
+type conformFlags struct {
+	typ, uuid, level, samples string
+	replicas                  []string
+	mask, record              bool
+	recordTokenFile           string
+	within                    time.Duration
+	elements                  int
+	seed                      uint64
+}
+
+func (s *shell) conformCommand() *cobra.Command {
+	var f conformFlags
+	cmd := &cobra.Command{
+		Use:   "conform URL|REF",
+		Short: "Hold a worker, in any language, against the contract",
+		Long: `Hold a worker, in any language, against the contract: its cases stand on three
+levels, core, robust and laws, each of which needs the ones before it. The worker
+is named by its URL as it would be registered, or, when a gateway knows it, by
+its uuid or name.
+
+The token is one that the worker takes; without one nothing is proven. The bad
+tokens of the suite are made from it. Exit code 1 when a case failed or no level
+was reached.`,
+		Example: `  muster conform http://127.0.0.1:9000/filter --token-file token
+  muster conform clearance --record
+  muster conform grpc://127.0.0.1:9001 --level core -o junit > report.xml`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: s.completeWorkers,
+		Annotations:       map[string]string{annotationForms: formJUnit},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return s.conform(cmd.Context(), f, args[0])
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.typ, "type", "", "type that the worker has to be of (default "+workertest.TypeGraphSecurity+")")
+	flags.StringVar(&f.uuid, "uuid", "", "uuid that the worker has to answer with (default its word)")
+	flags.StringVar(&f.level, "level", "", "last level to run: core, robust or laws (default laws)")
+	flags.StringVar(&f.samples, "samples", "", "file with a request's body, whose elements the token's owner may see; they join the suite's own")
+	flags.StringSliceVar(&f.replicas, "replica", nil, "URL of a further replica, which has to tell the same identity")
+	flags.BoolVar(&f.mask, "mask", false, "the worker's registration allows changed values")
+	flags.BoolVar(&f.record, "record", false, "store the level in the worker's record; needs the right to manage the fleet")
+	flags.StringVar(&f.recordTokenFile, "record-token-file", "", "file with another token for --record")
+	flags.DurationVar(&f.within, "within", 0, "bound of one call (default 10s)")
+	flags.IntVar(&f.elements, "elements", 0, "size of the large batches (default 10000)")
+	flags.Uint64Var(&f.seed, "seed", 0, "makes the same run again (default a new one, which the report names)")
+	s.complete(cmd, "level", "core", "robust", "laws")
+	return cmd
+}
+
+func (s *shell) conform(ctx context.Context, f conformFlags, target string) error {
+	token, err := s.bearer()
+	if err != nil {
+		return err
+	}
+	o := workertest.Options{
+		URL: target, Type: f.typ, UUID: f.uuid, Level: workertest.Level(f.level), Mask: f.mask,
+		Replicas: f.replicas, AnswerWithin: f.within, Elements: f.elements, Seed: f.seed,
+	}
+	if token != "" {
+		o.Tokens = workertest.StaticTokens(token)
+	}
+	if !strings.Contains(target, "://") {
+		if err := s.lookUp(ctx, target, &o); err != nil {
+			return err
+		}
+	}
+	if err := readSamples(f.samples, &o); err != nil {
+		return err
+	}
+	stop := s.progress("holding " + o.URL + " against the contract")
+	report, err := workertest.Run(ctx, o)
+	stop()
+	if err != nil {
+		code := exitCode(err)
+		if code == ExitFailed {
+			code = ExitUsage // what cannot be run at all was asked for wrongly
+		}
+		return &trouble{code: code, what: err.Error(), where: o.URL, do: "muster conform --help shows what it takes", cause: err}
+	}
+	if err := s.printReport(report); err != nil {
+		return err
+	}
+	if f.record && ctx.Err() == nil {
+		if err := s.record(ctx, f, report); err != nil {
+			return err
+		}
+	}
+	return conformVerdict(report, token != "")
+}
+
+// lookUp takes what the gateway knows of a registered worker.
+func (s *shell) lookUp(ctx context.Context, ref string, o *workertest.Options) error {
+	c, err := s.connect()
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	r, err := c.get(ctx, ref)
+	if err != nil {
+		return err
+	}
+	o.URL, o.UUID, o.Mask = r.URL, r.UUID, o.Mask || r.Settings.Mask
+	if o.Type == "" {
+		o.Type = r.Type
+	}
+	return nil
+}
+
+// readSamples takes the elements of a request's body.
+func readSamples(name string, o *workertest.Options) error {
+	if name == "" {
+		return nil
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return usagef("name a file with a request's body", "--samples cannot be read: %v", err)
+	}
+	var doc struct {
+		Parameters struct {
+			Type string `json:"type"`
+		} `json:"parameters"`
+		Data json.RawMessage `json:"data"`
+	}
+	var graph struct {
+		Nodes         []json.RawMessage `json:"nodes"`
+		Relationships []json.RawMessage `json:"relationships"`
+	}
+	if err = json.Unmarshal(data, &doc); err == nil {
+		switch doc.Parameters.Type {
+		case "nodes":
+			err = json.Unmarshal(doc.Data, &graph.Nodes)
+		case "relationships":
+			err = json.Unmarshal(doc.Data, &graph.Relationships)
+		case "graph":
+			err = json.Unmarshal(doc.Data, &graph)
+		default:
+			err = fmt.Errorf("parameters.type is %s", quote(doc.Parameters.Type))
+		}
+	}
+	if err != nil {
+		return usagef("name a file with a request's body, as for muster filter", "--samples %s holds no elements: %v", name, err)
+	}
+	o.Nodes, o.Relationships = graph.Nodes, graph.Relationships
+	return nil
+}
+
+func (s *shell) printReport(r *workertest.Report) error {
+	switch s.output {
+	case formTable:
+		return r.WriteTable(s.Out)
+	case formJUnit:
+		return r.WriteJUnit(s.Out)
+	default:
+		return s.print(r, nil)
+	}
+}
+
+// record stores the level that was reached in the worker's record.
+func (s *shell) record(ctx context.Context, f conformFlags, r *workertest.Report) error {
+	if f.recordTokenFile != "" {
+		s.token, s.tokenFile = "", f.recordTokenFile
+	}
+	c, err := s.connect()
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	id, err := c.resolve(ctx, r.Info.UUID)
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(map[string]string{
+		"level": string(r.Level()), "version": r.Info.Version, "at": r.Begun.UTC().Format(time.RFC3339Nano),
+	})
+	if err != nil {
+		return err
+	}
+	_, err = c.call(ctx, request{method: http.MethodPut, path: workersPath + "/" + id + "/conformance", body: body})
+	if err != nil {
+		return err
+	}
+	s.say("recorded level %s for version %s of %s", r.Level(), r.Info.Version, id)
+	return nil
+}
+
+func conformVerdict(r *workertest.Report, hadToken bool) error {
+	switch failed := len(r.Failed()); {
+	case failed > 0 && r.Contextual():
+		return &trouble{code: ExitFailed, what: "the worker conforms but for the laws: it works, with whole batches",
+			do: "make each element's verdict depend on the caller and the element alone"}
+	case failed > 0:
+		return &trouble{code: ExitFailed, what: fmt.Sprintf("%d cases failed", failed),
+			do: "each of them says what was wrong and what was due"}
+	case r.Level() == workertest.None && !hadToken:
+		return &trouble{code: ExitFailed, what: "nothing was proven: there was no token",
+			do: "give one that the worker takes, by MUSTER_TOKEN or --token-file"}
+	case r.Level() == workertest.None:
+		return &trouble{code: ExitFailed, what: "no level was reached: cases that a level needs were skipped",
+			do: "each of them says why; --samples gives elements that the token's owner may see"}
+	}
+	return nil
+}
+
+// progress shows on a terminal that long work goes on, until stop is called.
+func (s *shell) progress(what string) (stop func()) {
+	if !s.Terminal {
+		return func() {}
+	}
+	end, ended := make(chan struct{}), make(chan struct{})
+	begin := time.Now()
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			// Carriage return and "erase to the end of the line": the line is
+			// written over until the work is done. A terminal that is gone has
+			// nobody to tell.
+			_, _ = fmt.Fprintf(s.Err, "\r\x1b[K%s … %s", clean(what), time.Since(begin).Round(time.Second))
+			select {
+			case <-end:
+				_, _ = fmt.Fprint(s.Err, "\r\x1b[K")
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	return func() { close(end); <-ended }
+}
