@@ -1,0 +1,26 @@
+package workertest
+
+import "testing"
+
+// RunT runs the suite as subtests, one per case, named level/case. A case that is
+// skipped is skipped in t, too; a worker that cannot be reached fails t. The
+// report is returned for further checks.
+func RunT(t *testing.T, o Options) *Report {
+	t.Helper()
+	r, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range r.Cases {
+		t.Run(string(c.Level)+"/"+c.Name, func(t *testing.T) {
+			switch c.Status {
+			case Fail:
+				t.Errorf("%s (seed %d)", c.Detail, r.Seed)
+			case Skip:
+				t.Skip(c.Detail)
+			case Pass:
+			}
+		})
+	}
+	return r
+}
