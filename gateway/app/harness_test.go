@@ -73,6 +73,13 @@ func startDev(t *testing.T, change func(*config.Config)) *dev {
 		d.ended <- err
 	}()
 	t.Cleanup(func() { d.end(t) })
+	d.readListening(t, out)
+	return d
+}
+
+// readListening takes the addresses from the line on standard output.
+func (d *dev) readListening(t *testing.T, out io.Reader) {
+	t.Helper()
 	line, err := bufio.NewReader(out).ReadBytes('\n')
 	if err != nil {
 		t.Fatalf("no listening line: %v\n%s", err, d.log)
@@ -83,8 +90,10 @@ func startDev(t *testing.T, change func(*config.Config)) *dev {
 	if err := json.Unmarshal(line, &l); err != nil {
 		t.Fatalf("listening line %q: %v", line, err)
 	}
-	d.http, d.grpc, d.ops, d.issuer = l.Listening.HTTP, l.Listening.GRPC, l.Listening.Ops, l.Listening.Issuer
-	return d
+	d.http, d.grpc, d.ops = l.Listening.HTTP, l.Listening.GRPC, l.Listening.Ops
+	if l.Listening.Issuer != "" {
+		d.issuer = l.Listening.Issuer
+	}
 }
 
 // end stops the gateway and demands an orderly end.
