@@ -131,9 +131,22 @@ func (d *Database) inTx(ctx context.Context, o *sql.TxOptions, fn func(tx *sql.T
 		return err
 	}
 	if err := tx.Commit(); err != nil {
-		return d.explain("commit (whether it is stored is not known: look before you try again)", err)
+		return d.explainCommit(err)
 	}
 	return nil
+}
+
+// explainCommit adds what a caller must know of a commit that nobody answered.
+func (d *Database) explainCommit(err error) error {
+	err = d.explain("commit", err)
+	var f *fault.Error
+	if errors.As(err, &f) && f.Kind != fault.Internal {
+		told := *f
+		told.Kind, told.Code = fault.Unavailable, "store_unavailable"
+		told.Detail += "; whether the change was stored is not known: look before you try again"
+		return &told
+	}
+	return err
 }
 
 // explain makes err one that may leave the package.
