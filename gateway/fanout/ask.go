@@ -138,7 +138,7 @@ func (a *ask) worker(cancel context.CancelCauseFunc, i int) {
 		return
 	}
 	out.Err = fail.fault(w)
-	out.Nodes, out.Relationships = hidden(a.call.Request.Nodes), hidden(a.call.Request.Relationships)
+	out.Nodes, out.Relationships = hidden(a.nodes.batch), hidden(a.rels.batch)
 }
 
 func hidden(b *element.Batch) *verdict.Set {

@@ -35,7 +35,7 @@ func (c *grpcCarrier) ask(ctx context.Context, u *unit) (*verdict.Set, error) {
 	defer cancel()
 	e := u.shared.encoded(u.from, u.to)
 	limit := replyFactor*e.bytes + replySpare
-	s, err := conn.cc.NewStream(u.metadata(ctx), &filterStream, workerv1.GraphSecurity_Filter_FullMethodName,
+	s, err := conn.cc.NewStream(u.ask.metadata(ctx, u.auth), &filterStream, workerv1.GraphSecurity_Filter_FullMethodName,
 		grpc.ForceCodecV2(c.codec), grpc.MaxCallRecvMsgSize(int(limit)))
 	if err != nil {
 		return nil, conn.failure(err, nil)
@@ -131,8 +131,8 @@ func tidy(chunk *workerv1.VerdictChunk) {
 
 // metadata returns ctx with what travels beside the elements. The deadline
 // travels by itself, as grpc-timeout.
-func (u *unit) metadata(ctx context.Context) context.Context {
-	md := metadata.MD{"authorization": {u.auth}, strings.ToLower(headerHops): {u.ask.hops}}
+func (a *ask) metadata(ctx context.Context, auth string) context.Context {
+	md := metadata.MD{"authorization": {auth}, strings.ToLower(headerHops): {a.hops}}
 	if trace.SpanContextFromContext(ctx).IsValid() {
 		propagation.TraceContext{}.Inject(ctx, metadataCarrier(md))
 	}
@@ -197,7 +197,7 @@ func (g *grpcConn) unreachable(st *status.Status, err error) error {
 	if dial := g.dialError(); dial != nil {
 		return dialFailure(dial)
 	}
-	if strings.Contains(st.Message(), "server preface") && !strings.Contains(st.Message(), "EOF") {
+	if strings.Contains(st.Message(), "server preface: http2:") {
 		return workerError("framing", "it does not speak HTTP/2", err)
 	}
 	return &failure{row: rowUnreachable, reason: "connection_lost", again: true, cause: err,

@@ -3,7 +3,6 @@ package h1
 import (
 	"context"
 	"crypto/tls"
-	"io"
 	"net"
 	"sync"
 	"time"
@@ -31,7 +30,7 @@ type Config struct {
 	MaxAge time.Duration
 }
 
-// Request is one POST. The body is Body, or Stream when that is not nil.
+// Request is one POST.
 type Request struct {
 	// Fields are the request's own header fields, without those of framing.
 	Fields []Field
@@ -40,9 +39,6 @@ type Request struct {
 	Body [][]byte
 	// Size is the length of Body in bytes.
 	Size int64
-	// Stream is sent chunked, as it comes. It is closed when the exchange ends,
-	// which must end a Read in progress.
-	Stream io.ReadCloser
 	// Fresh asks for a connection that has not been used before.
 	Fresh bool
 	// Addr is dialled instead of the origin's when it is not empty; it goes with
@@ -80,12 +76,10 @@ func New(cfg Config) (*Client, error) {
 // deadline waits for ever.
 func (c *Client) Do(ctx context.Context, r *Request) (*Response, error) {
 	if err := ctx.Err(); err != nil {
-		closeStream(r)
 		return nil, err
 	}
 	cn, err := c.checkout(ctx, r)
 	if err != nil {
-		closeStream(r)
 		return nil, err
 	}
 	if err := cn.start(ctx, r); err != nil {
@@ -93,13 +87,6 @@ func (c *Client) Do(ctx context.Context, r *Request) (*Response, error) {
 		return nil, err
 	}
 	return &cn.resp, nil
-}
-
-func closeStream(r *Request) {
-	if r.Stream != nil {
-		// The error of closing the reading end of a stream says nothing here.
-		_ = r.Stream.Close()
-	}
 }
 
 // checkout returns an idle connection that still looks alive, or a new one.

@@ -48,7 +48,6 @@ type conn struct {
 	interrupted sync.WaitGroup
 	stop        func() bool
 
-	stream  io.ReadCloser
 	writing chan error // not nil while a goroutine writes the body
 }
 
@@ -75,7 +74,7 @@ func (cn *conn) close() {
 // start sends the request (or as much of it as the peer takes before it
 // answers) and reads the answer's head into cn.resp.
 func (cn *conn) start(ctx context.Context, r *Request) error {
-	cn.ctx, cn.stream, cn.answered = ctx, r.Stream, false
+	cn.ctx, cn.answered = ctx, false
 	deadline, _ := ctx.Deadline()
 	if err := cn.nc.SetDeadline(deadline); err != nil {
 		return cn.lost(err)
@@ -108,22 +107,13 @@ func (cn *conn) send(r *Request, deadline time.Time) error {
 			return err
 		}
 	}
-	if r.Stream != nil {
-		out = append(out, "Transfer-Encoding: chunked\r\n\r\n"...)
-	} else {
-		out = append(out, "Content-Length: "...)
-		out = strconv.AppendInt(out, r.Size, 10)
-		out = append(out, "\r\n\r\n"...)
-	}
+	out = append(out, "Content-Length: "...)
+	out = strconv.AppendInt(out, r.Size, 10)
+	out = append(out, "\r\n\r\n"...)
 	cn.out = out
 	cn.vec = append(append(cn.vec[:0], out), r.Body...)
 	cn.bufs = cn.vec
 	switch {
-	case r.Stream != nil:
-		cn.vec = cn.vec[:1]
-		cn.bufs = cn.vec
-		cn.inBackground(cn.writeStream)
-		return nil
 	case cn.tls && r.Size > inlineTLS:
 		cn.inBackground(cn.writeAll)
 		return nil
@@ -210,36 +200,6 @@ func (cn *conn) inBackground(write func() error) {
 	go func() { done <- write() }()
 }
 
-// writeStream sends the head and then the stream in chunks. A stream that fails
-// leaves the request unfinished, so that the peer cannot take it for whole.
-func (cn *conn) writeStream() error {
-	if err := cn.writeAll(); err != nil {
-		return err
-	}
-	const prefix = 8 // room for "xxxxxx\r\n"
-	block := make([]byte, prefix+64<<10+2)
-	for {
-		n, err := cn.stream.Read(block[prefix : len(block)-2])
-		if n > 0 {
-			size := strconv.AppendInt(nil, int64(n), 16)
-			from := prefix - 2 - len(size)
-			copy(block[from:], size)
-			copy(block[prefix-2:], "\r\n")
-			copy(block[prefix+n:], "\r\n")
-			if _, werr := cn.nc.Write(block[from : prefix+n+2]); werr != nil {
-				return werr
-			}
-		}
-		if err == io.EOF {
-			_, werr := cn.nc.Write([]byte("0\r\n\r\n"))
-			return werr
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
 // readHead reads up to the end of a head and parses it.
 func (cn *conn) readHead() (head, error) {
 	seen := 0 // of the unread bytes, how many hold no end of the head
@@ -319,23 +279,7 @@ func (cn *conn) read(p []byte) (int, error) {
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
-	return 0, cn.readFailure(err)
-}
-
-func (cn *conn) readFailure(err error) error {
-	if cn.writing != nil {
-		// A stream that failed on our side ends the exchange; say so, not that
-		// the peer hung up.
-		select {
-		case werr := <-cn.writing:
-			cn.writing <- werr
-			if werr != nil && cn.stream != nil {
-				err = werr
-			}
-		default:
-		}
-	}
-	return cn.ioError(err)
+	return 0, cn.ioError(err)
 }
 
 // finish ends the exchange. The connection is kept when reuse says that the
@@ -348,16 +292,9 @@ func (cn *conn) finish(reuse bool) {
 		default:
 			reuse = false
 			cn.close()
-			if cn.stream != nil {
-				_ = cn.stream.Close() // ends the Read that the writer may sit in
-			}
 			<-cn.writing
 		}
 		cn.writing = nil
-	}
-	if cn.stream != nil {
-		_ = cn.stream.Close() // the reading end; its error says nothing
-		cn.stream = nil
 	}
 	if cn.stop() {
 		cn.interrupted.Done()

@@ -2,7 +2,6 @@ package h1_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -159,50 +158,6 @@ func TestTLS(t *testing.T) {
 	var dialErr *h1.DialError
 	if _, _, err := post(within(t, time.Second), wrong, "z"); !errors.As(err, &dialErr) {
 		t.Fatalf("an unknown certificate: %v", err)
-	}
-}
-
-func TestStreamIsChunked(t *testing.T) {
-	srv := httptest.NewServer(http.HandlerFunc(echo))
-	defer srv.Close()
-	c := client(t, srv.Listener.Addr().String())
-	pr, pw := io.Pipe()
-	go func() {
-		for range 100 {
-			pw.Write(bytes.Repeat([]byte("s"), 10_000))
-		}
-		pw.Close()
-	}()
-	resp, err := c.Do(within(t, 10*time.Second), &h1.Request{Stream: pr})
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, err := io.ReadAll(resp)
-	resp.Close()
-	if err != nil || bytes.Count(body, []byte("s")) < 1_000_000 || !bytes.Contains(body, []byte(" -1\n")) {
-		t.Fatalf("%d bytes, %v", len(body), err)
-	}
-	if c.Idle() != 1 {
-		t.Fatalf("%d idle connections", c.Idle())
-	}
-}
-
-func TestFailedStreamNeverLooksWhole(t *testing.T) {
-	var whole atomic.Bool
-	addr := raw(t, func(_ int, c net.Conn) { whole.Store(take(c) == nil) })
-	c := client(t, addr)
-	pr, pw := io.Pipe()
-	go func() {
-		pw.Write([]byte("half"))
-		pw.CloseWithError(errors.New("the caller left"))
-	}()
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	if _, err := c.Do(ctx, &h1.Request{Stream: pr}); err == nil {
-		t.Fatal("no error")
-	}
-	if whole.Load() {
-		t.Fatal("the peer took half a body for whole")
 	}
 }
 

@@ -111,7 +111,7 @@ func (r *Response) readOpen(p []byte) (int, error) {
 		r.state, r.closing = bodyDone, true
 		return 0, io.EOF
 	}
-	return 0, r.fail(cn.readFailure(err))
+	return 0, r.fail(cn.ioError(err))
 }
 
 // take copies out of the buffer, or reads past it when p is larger.
