@@ -79,17 +79,21 @@ func (p *Prober) ProbeNow(ctx context.Context, actor registry.Actor, id registry
 
 // entry finds a worker in the newest snapshot.
 func (p *Prober) entry(id registry.WorkerID) *entry {
-	newest := p.reg.Snapshot().Revision
-	p.mu.RLock()
-	e, fresh := p.entries[id], p.revision == newest
-	p.mu.RUnlock()
-	if fresh {
-		return e
-	}
-	p.sync(false)
+	p.refresh()
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	return p.entries[id]
+}
+
+// refresh syncs unless the entries are those of the newest snapshot already.
+func (p *Prober) refresh() {
+	newest := p.reg.Snapshot().Revision
+	p.mu.RLock()
+	fresh := p.revision == newest
+	p.mu.RUnlock()
+	if !fresh {
+		p.sync(false)
+	}
 }
 
 // hurry makes a worker's turn due.

@@ -193,6 +193,7 @@ func (p *Prober) probe(ctx context.Context, e *entry) (passed bool, err error) {
 	if err != nil {
 		f.err = fault.From(err).Error()
 	}
+	p.refresh() // what was found at an old url says nothing about a new one
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if now := e.s.wish; now.URL != wish.URL || !now.RegisteredAt.Equal(wish.RegisteredAt) {

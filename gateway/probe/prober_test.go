@@ -1,0 +1,504 @@
+package probe_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/muster-fleet/muster/gateway/probe"
+	"github.com/muster-fleet/muster/proto/fault"
+	"github.com/muster-fleet/muster/registry"
+)
+
+// memory is a registry without a store: it keeps what a Prober needs to keep.
+type memory struct {
+	mu       sync.Mutex
+	workers  map[registry.WorkerID]*registry.Worker
+	revision registry.Revision
+	snap     *registry.Snapshot
+	watchers []chan *registry.Snapshot
+	down     bool
+	log      []string
+}
+
+func newMemory(n int) *memory {
+	m := &memory{workers: map[registry.WorkerID]*registry.Worker{}}
+	for i := range n {
+		m.put(i, nil)
+	}
+	m.publish()
+	return m
+}
+
+func idOf(i int) registry.WorkerID {
+	return registry.WorkerID(fmt.Sprintf("00000000-0000-4000-8000-%012d", i))
+}
+
+func (m *memory) put(i int, edit func(w *registry.Worker)) {
+	w := &registry.Worker{
+		ID: idOf(i), Name: fmt.Sprintf("w%05d", i), URL: fmt.Sprintf("http://w%05d:1/", i), Transport: registry.TransportREST,
+		Class: registry.ClassResult, Type: registry.TypeGraphSecurity, Version: "1", Active: true, RegisteredAt: time.Now(),
+	}
+	if old := m.workers[w.ID]; old != nil {
+		*w = *old
+	}
+	if edit != nil {
+		edit(w)
+	}
+	m.workers[w.ID] = w
+}
+
+// publish is called with mu held, or before there is anybody else.
+func (m *memory) publish() {
+	m.revision++
+	var all []*registry.Worker
+	for _, w := range m.workers {
+		all = append(all, w)
+	}
+	slices.SortFunc(all, func(a, b *registry.Worker) int { return strings.Compare(a.Name, b.Name) })
+	m.snap = registry.NewSnapshot("", m.revision, time.Now(), all)
+	for _, ch := range m.watchers {
+		select {
+		case <-ch:
+		default:
+		}
+		ch <- m.snap
+	}
+}
+
+func (m *memory) change(do func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	do()
+	m.publish()
+}
+
+func (m *memory) Snapshot() *registry.Snapshot {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.snap
+}
+
+func (m *memory) Watch(context.Context) <-chan *registry.Snapshot {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	ch := make(chan *registry.Snapshot, 1)
+	ch <- m.snap
+	m.watchers = append(m.watchers, ch)
+	return ch
+}
+
+func (m *memory) edit(id registry.WorkerID, what string, edit func(w *registry.Worker)) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.down {
+		return fault.New(fault.Unavailable, "store_unavailable", "down")
+	}
+	w := m.workers[id]
+	if w == nil {
+		return fault.New(fault.NotFound, "not_found", "gone")
+	}
+	c := *w
+	edit(&c)
+	m.workers[id] = &c
+	m.log = append(m.log, what)
+	m.publish()
+	return nil
+}
+
+func (m *memory) Quarantine(_ context.Context, id registry.WorkerID, reason string) error {
+	return m.edit(id, "quarantine "+w5(id), func(w *registry.Worker) {
+		w.Quarantined = &registry.Quarantine{Reason: reason, Since: time.Now()}
+	})
+}
+
+func (m *memory) Pardon(_ context.Context, actor registry.Actor, id registry.WorkerID) error {
+	return m.edit(id, "pardon "+w5(id)+" by "+actor.Username, func(w *registry.Worker) { w.Quarantined = nil })
+}
+
+func (m *memory) RecordVersion(_ context.Context, id registry.WorkerID, version string) error {
+	return m.edit(id, "version "+w5(id)+" "+version, func(w *registry.Worker) { w.Version = version })
+}
+
+func w5(id registry.WorkerID) string { return "w" + string(id[len(id)-5:]) }
+
+func (m *memory) logged() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.log)
+}
+
+// workers answers probes as the test says.
+type workers struct {
+	mu      sync.Mutex
+	reply   func(ctx context.Context, i int) (registry.Info, error)
+	asked   map[string]int
+	running int
+	most    int
+}
+
+func info(i int) registry.Info {
+	return registry.Info{Class: registry.ClassResult, Type: registry.TypeGraphSecurity, ID: idOf(i), Version: "1"}
+}
+
+func answering(reply func(ctx context.Context, i int) (registry.Info, error)) *workers {
+	return &workers{reply: reply, asked: map[string]int{}}
+}
+
+func healthy() *workers {
+	return answering(func(_ context.Context, i int) (registry.Info, error) { return info(i), nil })
+}
+
+func (w *workers) Measure(ctx context.Context, url string, _ registry.Transport) (registry.Info, time.Duration, error) {
+	w.mu.Lock()
+	w.asked[url]++
+	w.running++
+	w.most = max(w.most, w.running)
+	reply := w.reply
+	w.mu.Unlock()
+	defer func() {
+		w.mu.Lock()
+		w.running--
+		w.mu.Unlock()
+	}()
+	var i int
+	if _, err := fmt.Sscanf(url, "http://w%05d", &i); err != nil {
+		return registry.Info{}, 0, err
+	}
+	got, err := reply(ctx, i)
+	return got, 3 * time.Millisecond, err
+}
+
+func (w *workers) set(reply func(ctx context.Context, i int) (registry.Info, error)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.reply = reply
+}
+
+func (w *workers) counts() map[string]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := map[string]int{}
+	for url, n := range w.asked {
+		out[url] = n
+	}
+	return out
+}
+
+// start runs a Prober in the test's bubble until the test ends.
+func start(t *testing.T, cfg probe.Config, m *memory, w *workers) (*probe.Prober, *prometheus.Registry) {
+	t.Helper()
+	metrics := prometheus.NewPedanticRegistry()
+	p, err := probe.New(cfg, probe.Deps{
+		Registry: m, Inspector: w, Metrics: metrics, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); p.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return p, metrics
+}
+
+func wantState(t *testing.T, p *probe.Prober, i int, want registry.State) {
+	t.Helper()
+	if got := p.State(idOf(i)); got != want {
+		t.Errorf("worker %d is %s, want %s (%+v)", i, got, want, p.Standing(idOf(i)))
+	}
+}
+
+func fails(_ context.Context, i int) (registry.Info, error) {
+	return registry.Info{}, fault.New(fault.Unprocessable, "unreachable", "no")
+}
+
+func TestProbesEachWorkerOncePerInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := healthy()
+		p, _ := start(t, probe.Config{}, newMemory(50), w)
+		for i := range 50 {
+			wantState(t, p, i, registry.StateUnknown)
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		for i := range 50 {
+			wantState(t, p, i, registry.StateHealthy)
+		}
+		time.Sleep(90 * time.Second)
+		synctest.Wait()
+		for url, n := range w.counts() {
+			if n < 9 || n > 12 {
+				t.Errorf("%s was probed %d times in 100 s, want about 10", url, n)
+			}
+		}
+	})
+}
+
+func TestDownAndUpAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := answering(fails)
+		p, _ := start(t, probe.Config{Interval: time.Second}, newMemory(1), w)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		wantState(t, p, 0, registry.StateSuspect)
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		wantState(t, p, 0, registry.StateUnreachable)
+		if s := p.Standing(idOf(0)); s.LastError != "unreachable: no" || s.LastProbe.IsZero() {
+			t.Errorf("got %+v", s)
+		}
+		w.set(healthy().reply)
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		wantState(t, p, 0, registry.StateHealthy)
+	})
+}
+
+// TestImpostor: quarantined at once, also while nothing can be stored, and stored
+// as soon as something can.
+func TestImpostor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory(2)
+		m.down = true
+		w := answering(func(_ context.Context, i int) (registry.Info, error) {
+			if i == 0 {
+				return info(7), nil
+			}
+			return info(i), nil
+		})
+		p, _ := start(t, probe.Config{}, m, w)
+		time.Sleep(15 * time.Second)
+		synctest.Wait()
+		wantState(t, p, 0, registry.StateQuarantined)
+		wantState(t, p, 1, registry.StateHealthy)
+		if got := m.logged(); len(got) != 0 {
+			t.Errorf("stored %v", got)
+		}
+		m.mu.Lock()
+		m.down = false
+		m.mu.Unlock()
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		w.set(healthy().reply)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := m.logged(); !slices.Equal(got, []string{"quarantine w00000"}) {
+			t.Errorf("stored %v", got)
+		}
+		wantState(t, p, 0, registry.StateQuarantined) // good probes do not end it
+	})
+}
+
+func TestTrafficQuarantinesAndSuspects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory(2)
+		p, _ := start(t, probe.Config{}, m, healthy())
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		for range 4 {
+			p.Observe(idOf(0), probe.Violated)
+		}
+		wantState(t, p, 0, registry.StateHealthy)
+		p.Observe(idOf(0), probe.Violated)
+		wantState(t, p, 0, registry.StateQuarantined)
+		synctest.Wait()
+		if got := m.logged(); !slices.Equal(got, []string{"quarantine w00000"}) {
+			t.Errorf("stored %v at once", got)
+		}
+		for range 3 {
+			p.Observe(idOf(1), probe.Failed)
+		}
+		wantState(t, p, 1, registry.StateSuspect)
+		p.Observe(idOf(9), probe.Failed) // nobody
+		p.Observe(idOf(1), probe.Answered)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		wantState(t, p, 1, registry.StateHealthy)
+	})
+}
+
+func TestOperatorsProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory(1)
+		w := answering(func(context.Context, int) (registry.Info, error) { return info(7), nil })
+		p, _ := start(t, probe.Config{}, m, w)
+		admin := registry.Actor{Username: "admin"}
+		now := func() registry.Standing {
+			t.Helper()
+			s, err := p.ProbeNow(t.Context(), admin, idOf(0))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		if s := now(); s.State != registry.StateQuarantined {
+			t.Errorf("got %+v", s)
+		}
+		w.set(fails)
+		if s := now(); s.State != registry.StateQuarantined || s.LastError != "unreachable: no" {
+			t.Errorf("a failed probe ended the quarantine: %+v", s)
+		}
+		w.set(healthy().reply)
+		if s := now(); s.State != registry.StateHealthy || s.LastError != "" {
+			t.Errorf("got %+v", s)
+		}
+		if got := m.logged(); !slices.Equal(got, []string{"quarantine w00000", "pardon w00000 by admin"}) {
+			t.Errorf("stored %v", got)
+		}
+		if _, err := p.ProbeNow(t.Context(), admin, idOf(5)); !fault.Is(err, "not_found") {
+			t.Errorf("got %v", err)
+		}
+		m.down = true
+		w.set(func(context.Context, int) (registry.Info, error) { return info(7), nil })
+		if _, err := p.ProbeNow(t.Context(), admin, idOf(0)); !fault.Is(err, "store_unavailable") {
+			t.Errorf("got %v", err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := p.ProbeNow(ctx, admin, idOf(0)); fault.From(err).Kind != fault.Cancelled {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestNewVersionIsRecordedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory(1)
+		p, _ := start(t, probe.Config{}, m, answering(func(_ context.Context, i int) (registry.Info, error) {
+			got := info(i)
+			got.Version = "2"
+			return got, nil
+		}))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := m.logged(); !slices.Equal(got, []string{"version w00000 2"}) {
+			t.Errorf("stored %v", got)
+		}
+		wantState(t, p, 0, registry.StateHealthy)
+	})
+}
+
+// TestComingAndGoing: a registration is healthy at once, before any probe; a
+// removed worker leaves nothing behind.
+func TestComingAndGoing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory(1)
+		w := answering(fails)
+		p, metrics := start(t, probe.Config{}, m, w)
+		time.Sleep(time.Minute)
+		m.change(func() {
+			m.put(1, func(w *registry.Worker) { w.Name, w.Version = "late\x1b", "1\n" })
+			m.put(2, func(w *registry.Worker) { w.Active = false })
+		})
+		wantState(t, p, 1, registry.StateHealthy)
+		wantState(t, p, 0, registry.StateUnreachable)
+		if s := p.Standing(idOf(1)); s.LastProbe.IsZero() {
+			t.Errorf("the inspection of the registration does not count as a probe: %+v", s)
+		}
+		want := `
+# HELP muster_paused_security_workers ExternalGraphSecurity workers that are registered but paused, so that nobody asks them.
+# TYPE muster_paused_security_workers gauge
+muster_paused_security_workers 1
+# HELP muster_worker_info 1 for every registered worker; joins its name, type and version to its uuid.
+# TYPE muster_worker_info gauge
+muster_worker_info{name="late\\x1b",type="ExternalGraphSecurity",version="1\\n",worker="00000000-0000-4000-8000-000000000001"} 1
+muster_worker_info{name="w00002",type="ExternalGraphSecurity",version="1",worker="00000000-0000-4000-8000-000000000002"} 1
+# HELP muster_worker_standing 1 for the state that a worker is in, as this replica sees it.
+# TYPE muster_worker_standing gauge
+muster_worker_standing{state="healthy",worker="00000000-0000-4000-8000-000000000001"} 1
+muster_worker_standing{state="healthy",worker="00000000-0000-4000-8000-000000000002"} 1
+`
+		m.change(func() { delete(m.workers, idOf(0)) })
+		wantState(t, p, 0, registry.StateUnknown)
+		if err := testutil.GatherAndCompare(metrics, strings.NewReader(want)); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		before := w.counts()["http://w00000:1/"]
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if after := w.counts()["http://w00000:1/"]; after != before {
+			t.Errorf("a removed worker was probed %d times", after-before)
+		}
+	})
+}
+
+// TestStaleProbe: what was found at an old url says nothing about the new one.
+func TestStaleProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory(1)
+		release := make(chan struct{})
+		w := answering(func(_ context.Context, i int) (registry.Info, error) { <-release; return info(7), nil })
+		p, _ := start(t, probe.Config{}, m, w)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		m.change(func() { m.put(0, func(w *registry.Worker) { w.URL += "new" }) })
+		w.set(healthy().reply)
+		close(release)
+		synctest.Wait()
+		wantState(t, p, 0, registry.StateHealthy)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := m.logged(); len(got) != 0 {
+			t.Errorf("stored %v", got)
+		}
+	})
+}
+
+// TestTenThousand: probes under way are bounded, starting does not wait for
+// anybody, and the end of the context ends all of them.
+func TestTenThousand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := answering(func(ctx context.Context, _ int) (registry.Info, error) {
+			<-ctx.Done()
+			return registry.Info{}, ctx.Err()
+		})
+		p, _ := start(t, probe.Config{Concurrency: 100}, newMemory(10_000), w)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		wantState(t, p, 9_999, registry.StateUnknown)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.most != 100 {
+			t.Errorf("%d probes ran at once, want 100", w.most)
+		}
+	})
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	deps := probe.Deps{Registry: newMemory(0), Inspector: healthy(), Metrics: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler)}
+	if _, err := probe.New(probe.Config{Interval: 99 * time.Millisecond}, deps); err == nil || !strings.Contains(err.Error(), "100ms") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := probe.New(probe.Config{Interval: probe.MinInterval}, deps); err != nil {
+		t.Error(err)
+	}
+	if _, err := probe.New(probe.Config{}, deps); err == nil {
+		t.Error("metrics were registered twice without an error")
+	}
+}
+
+func BenchmarkState(b *testing.B) {
+	p, err := probe.New(probe.Config{}, probe.Deps{
+		Registry: newMemory(1000), Inspector: healthy(), Metrics: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	id := idOf(500)
+	b.ReportAllocs()
+	for b.Loop() {
+		p.State(id)
+	}
+}
