@@ -100,7 +100,7 @@ type leaf struct {
 
 var leaves = []leaf{
 	{"github.com/duckdb/", []string{"registry/store/duckdb", "connectors/extract"}, "DuckDB needs cgo and stays in two leaf packages"},
-	{"github.com/jackc/pgx", []string{"registry/store/postgres", "registry/store/storetest", "connectors/postgres"}, "PostgreSQL is spoken in its store"},
+	{"github.com/jackc/pgx", []string{"registry/store/postgres", "connectors/postgres"}, "PostgreSQL is spoken in its store"},
 	{"github.com/pressly/goose", []string{"registry/store", "registry/store/duckdb", "registry/store/postgres"}, "migrations belong to the stores"},
 	{"github.com/hashicorp/go-plugin", []string{"connectors/connector", "connectors/host"}, "child processes belong to the connectors"},
 	{"github.com/golang-jwt/", []string{"workers/token", "gateway/authn/devissuer", "workers/workertest"}, "there is one verifier; only issuers of test tokens sign"},

@@ -143,15 +143,15 @@ func skipReason(lines []string) string {
 	return reason
 }
 
-// environment is the environment of the tests: ours without the variables that
-// switch long tests on, for those are set part by part, and with the services
-// that run for all of them.
+// environment is the environment of the tests: ours without Muster's variables,
+// so that what a developer has set changes no test; those that switch long tests
+// on are set part by part. A PostgreSQL that the caller names is for all.
 func (r *runner) environment() []string {
 	var env []string
 	for _, kv := range os.Environ() {
-		if !strings.HasPrefix(kv, "MUSTER_") {
+		if !strings.HasPrefix(kv, "MUSTER_") || strings.HasPrefix(kv, "MUSTER_TEST_POSTGRES_DSN=") {
 			env = append(env, kv)
 		}
 	}
-	return append(env, r.services...)
+	return env
 }

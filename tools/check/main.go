@@ -59,7 +59,6 @@ func start(ctx context.Context, args []string) int {
 	for _, p := range parts {
 		r.run(ctx, p)
 	}
-	r.cleanUp(context.WithoutCancel(ctx))
 	return r.report()
 }
 

@@ -28,7 +28,7 @@ var (
 
 var profiles = map[string][]part{
 	"full": {
-		{name: "set-up", do: setUp},
+		{name: "set-up", do: script("tools/setup/all.sh")},
 		{name: "generated code", do: script("tools/gencheck.sh")},
 		{name: "go.mod files", do: script(".tools/tidycheck")},
 		{name: "build", do: build},
@@ -38,7 +38,6 @@ var profiles = map[string][]part{
 		{name: "long tests", do: longTests, tests: true},
 		{name: "race", do: raceTests, tests: true},
 		{name: "solo", do: solo, tests: true},
-		{name: "smoke", do: script("tools/smoke.sh")},
 	},
 	"fast": {
 		{name: "generated code", do: script("tools/gencheck.sh")},
@@ -55,15 +54,6 @@ func script(name string, args ...string) func(context.Context, *runner) error {
 	return func(ctx context.Context, r *runner) error {
 		return r.command(ctx, r.root, nil, filepath.Join(r.root, name), args...)
 	}
-}
-
-// setUp installs what long tests need. A failure is reported here and again by
-// every test that is then skipped.
-func setUp(ctx context.Context, r *runner) error {
-	return errors.Join(
-		r.command(ctx, r.root, nil, filepath.Join(r.root, "tools/setup/all.sh")),
-		r.startPostgres(ctx),
-	)
 }
 
 func build(ctx context.Context, r *runner) error {

@@ -31,9 +31,6 @@ type runner struct {
 	strict bool
 
 	minutes []timing
-	// services are variables for all tests, of what was started for them.
-	services []string
-	stops    []func(context.Context) error
 }
 
 func (r *runner) run(ctx context.Context, p part) {
@@ -101,26 +98,6 @@ func (r *runner) output(ctx context.Context, name string, args ...string) (strin
 	return lines[len(lines)-1], nil
 }
 
-// startPostgres starts a throw-away PostgreSQL for all tests, unless the caller
-// has named one.
-func (r *runner) startPostgres(ctx context.Context) error {
-	const name = "MUSTER_TEST_POSTGRES_DSN"
-	if dsn := os.Getenv(name); dsn != "" {
-		r.services = append(r.services, name+"="+dsn)
-		return nil
-	}
-	dsn, err := r.output(ctx, "tools/postgres.sh", "start")
-	if err != nil {
-		return err
-	}
-	r.services = append(r.services, name+"="+dsn)
-	r.stops = append(r.stops, func(ctx context.Context) error {
-		_, err := r.output(ctx, "tools/postgres.sh", "stop", dsn)
-		return err
-	})
-	return nil
-}
-
 // valueOf returns what to set a switch to: what the caller has set, the home of
 // an installed program, or just "1".
 func (r *runner) valueOf(ctx context.Context, name string) (string, error) {
@@ -130,19 +107,7 @@ func (r *runner) valueOf(ctx context.Context, name string) (string, error) {
 	switch name {
 	case "MUSTER_TEST_KEYCLOAK_HOME":
 		return r.output(ctx, "tools/setup/keycloak.sh")
-	case "MUSTER_TEST_PYTHON":
-		return r.output(ctx, "tools/setup/python.sh")
-	case "MUSTER_TEST_POSTGRES_DSN":
-		return "", fmt.Errorf("a test wants %s although PostgreSQL did not start; see the set-up part", name)
 	default:
 		return "1", nil
-	}
-}
-
-func (r *runner) cleanUp(ctx context.Context) {
-	for _, stop := range r.stops {
-		if err := stop(ctx); err != nil {
-			fmt.Fprintf(r.out, "clean-up: %v\n", err)
-		}
 	}
 }
