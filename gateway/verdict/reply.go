@@ -35,17 +35,8 @@ func ReadReply(r io.Reader, b *element.Batch, o ReplyOptions, hint *Hint) (*Set,
 		o.MaxBytes = 4*int64(b.Size(o.From, o.To)) + 1<<20
 	}
 	m := matchers.Get().(*matcher)
-	m.start(r, b, o, hint)
-	err := m.document()
-	set := m.set
-	if err == nil {
-		m.finish()
-	}
-	m.stop()
-	if err != nil {
-		return nil, err
-	}
-	return set, nil
+	defer matchers.Put(m)
+	return m.read(r, b, o, hint)
 }
 
 var matchers = sync.Pool{New: func() any { return new(matcher) }}
@@ -66,6 +57,16 @@ type matcher struct {
 	reformats        bool
 }
 
+func (m *matcher) read(r io.Reader, b *element.Batch, o ReplyOptions, hint *Hint) (*Set, error) {
+	m.start(r, b, o, hint)
+	defer m.stop()
+	if err := m.document(); err != nil {
+		return nil, err
+	}
+	m.finish()
+	return m.set, nil
+}
+
 func (m *matcher) start(r io.Reader, b *element.Batch, o ReplyOptions, hint *Hint) {
 	m.w.reset(r, o.MaxBytes)
 	m.b, m.o, m.hint = b, o, hint
@@ -79,7 +80,6 @@ func (m *matcher) stop() {
 	m.single.Release()
 	m.w.r, m.b, m.set, m.hint = nil, nil, nil, nil
 	clear(m.names)
-	matchers.Put(m)
 }
 
 // finish puts the sparse lists into order: a reply need not keep any.
@@ -287,6 +287,8 @@ func (m *matcher) jsonError(err error) error {
 		return nil
 	case errors.As(err, &s) && s.Unnamed():
 		return &Violation{ReasonAddedMember, "an element with a member that the contract does not name"}
+	case errors.As(err, &s) && !s.NotObject():
+		return &Violation{ReasonMissingMember, s.Error()}
 	case errors.As(err, &s):
 		return &Violation{ReasonWrongShape, s.Error()}
 	case errors.Is(err, element.ErrNotJSON):

@@ -10,7 +10,7 @@ const (
 	ReasonEncoded          = "encoded"
 	ReasonForeignID        = "foreign_id"
 	ReasonRepeatedID       = "repeated_id"
-	ReasonMissingMember    = "missing_member"
+	ReasonMissingMember    = "missing_member" // or one of the wrong JSON type
 	ReasonAddedMember      = "added_member"
 	ReasonChangedLabels    = "changed_labels"
 	ReasonChangedType      = "changed_type"

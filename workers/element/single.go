@@ -24,6 +24,9 @@ func (e *ShapeError) Error() string { return e.why.String() }
 // name, beside whatever else may be wrong with it.
 func (e *ShapeError) Unnamed() bool { return e.why == flawUnnamed }
 
+// NotObject reports whether there is no object at all where the element should be.
+func (e *ShapeError) NotObject() bool { return e.why == flawNotObject }
+
 // Single reads elements and values one at a time out of bytes that arrive piece
 // by piece, by the rules of ParseRequest. The zero value is ready for use, by
 // one goroutine at a time; it reuses its memory.
