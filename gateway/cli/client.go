@@ -223,6 +223,10 @@ func (c *client) refused(where string, resp *http.Response, body []byte) error {
 	}
 	e := fault.New(kind, said.Code+said.Error, "%s", said.Detail+said.Description)
 	e.Worker, e.Violations = said.Worker, said.Errors
+	if w := said.Worker; w != nil {
+		// A worker's own words come prefixed by its name, which Error writes too.
+		e.Detail = strings.TrimPrefix(e.Detail, "worker "+w.Name+": ")
+	}
 	what := e.Error()
 	for _, v := range e.Violations {
 		if len(e.Violations) == 1 && v.Detail == e.Detail {
