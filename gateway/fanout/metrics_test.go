@@ -1,10 +1,13 @@
 package fanout_test
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+
+	workerv1 "github.com/muster-fleet/muster/proto/gen/muster/worker/v1"
 )
 
 // counter returns a metric's value over all series that have one label of this
@@ -35,4 +38,13 @@ func hasLabel(m *dto.Metric, value string) bool {
 		}
 	}
 	return false
+}
+
+func showAll(c *workerv1.ElementChunk) *workerv1.FilterResponse {
+	n := len(c.GetStarts())
+	bits := bytes.Repeat([]byte{0xff}, (n+7)/8)
+	if n%8 != 0 {
+		bits[len(bits)-1] = 1<<(n%8) - 1
+	}
+	return &workerv1.FilterResponse{Chunk: &workerv1.VerdictChunk{Base: c.GetBase(), Count: uint64(n), Visible: bits}}
 }

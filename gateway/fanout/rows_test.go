@@ -82,7 +82,7 @@ var restRows = []bad{
 	{"trailing bytes", ok(result() + "x"), 502, "worker_violation", "trailing_bytes"},
 	{"no result", ok(`{"nodes":[]}`), 502, "worker_violation", "wrong_shape"},
 	{"204", answering("HTTP/1.1 204 No Content\r\n\r\n"), 502, "worker_violation", "not_json"},
-	{"gzip bomb", answering(gzipped(strings.Repeat(" ", 64<<20))), 502, "worker_violation", "encoded"},
+	{"gzip bomb", answering(gzipped(strings.Repeat(" ", 16<<20))), 502, "worker_violation", "encoded"},
 	{"too many bytes", ok(`{"result":{"nodes":[` + strings.Repeat(" ", 2<<20) + `]}}`), 502, "worker_violation", "too_large"},
 	{"500", answering("HTTP/1.1 500 Oops\r\nContent-Length: 36\r\n\r\n" + `{"error":"boom","description":"dead"}`), 502, "worker_error", "status"},
 	{"503", answering("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"), 502, "worker_error", "status"},
@@ -231,11 +231,7 @@ func TestEveryRow(t *testing.T) {
 			w := faulttest.Worker(1, b.url(t))
 			w.Settings.Timeout = rowTimeout
 			req := faulttest.Nodes(t, 3)
-			start := time.Now()
 			out, err := f.Ask(within(t, 10*time.Second), call(req, w))
-			if took := time.Since(start); took > rowTimeout+250*time.Millisecond+slack {
-				t.Errorf("took %v", took)
-			}
 			e := faultOf(t, err)
 			if out != nil || e.Kind.HTTPStatus() != b.status || e.Code != b.code {
 				t.Errorf("%v, %d %v", out, e.Kind.HTTPStatus(), e)
@@ -254,6 +250,7 @@ func TestEveryRow(t *testing.T) {
 			}
 			checkObserved(t, seen.All(), b.code)
 
+			inTime(t, rowTimeout, func() { _, _ = f.Ask(within(t, 10*time.Second), call(req, w)) })
 			w.Settings.OnFailure = registry.HideUnjudged
 			out, err = f.Ask(within(t, 10*time.Second), call(req, w))
 			if err != nil || len(out) != 1 || out[0].Err == nil || out[0].Err.Code != b.code || out[0].Nodes.CountVisible() != 0 || out[0].Nodes.Len() != 3 {
@@ -263,8 +260,21 @@ func TestEveryRow(t *testing.T) {
 	}
 }
 
-// slack is for a machine that has other things to do.
-const slack = 250 * time.Millisecond
+// inTime checks that an answer comes within its deadline and 250 ms; once more
+// if it did not, for the machine may have had other things to do.
+func inTime(t *testing.T, deadline time.Duration, ask func()) {
+	t.Helper()
+	for range 2 {
+		start := time.Now()
+		ask()
+		took := time.Since(start)
+		if took <= deadline+250*time.Millisecond {
+			return
+		}
+		t.Logf("took %v", took)
+	}
+	t.Errorf("the answer came later than %v and 250 ms, twice", deadline)
+}
 
 func checkObserved(t *testing.T, all []faulttest.Observed, code string) {
 	t.Helper()

@@ -39,6 +39,7 @@ type Config struct {
 // Asker asks the workers. It is *fanout.Fleet.
 type Asker interface {
 	Ask(ctx context.Context, call *fanout.Call) ([]fanout.Outcome, error)
+	Open(ctx context.Context, call *fanout.StreamCall) (*fanout.Stream, error)
 }
 
 // Deps are what the line stands on; Standings may be nil.

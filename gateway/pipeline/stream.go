@@ -1,0 +1,116 @@
+package pipeline
+
+import (
+	"context"
+
+	"github.com/muster-fleet/muster/gateway/authn"
+	"github.com/muster-fleet/muster/gateway/fanout"
+	"github.com/muster-fleet/muster/gateway/verdict"
+	"github.com/muster-fleet/muster/proto/fault"
+	"github.com/muster-fleet/muster/registry"
+	"github.com/muster-fleet/muster/workers/element"
+)
+
+// StreamInput is one request whose elements arrive bit by bit.
+type StreamInput struct {
+	Caller authn.Caller
+	// Type says what the stream holds.
+	Type element.Type
+	// Options are those of reading.
+	Options element.Options
+	// Explain and Hops are as in Input.
+	Explain bool
+	Hops    int
+	// MaxHeld bounds the bytes held while a worker over REST is among those to
+	// ask; 0 means 256 MiB.
+	MaxHeld int64
+}
+
+// Stream takes a request through the line whose elements are dropped once they
+// have been passed on: what stays of each is a digest and its verdict. It is for
+// one goroutine and must be closed.
+type Stream struct {
+	in       StreamInput
+	snapshot *registry.Snapshot
+	elements *element.Stream
+	asked    *fanout.Stream
+}
+
+// Stream begins a request. Nothing is asked before the first element.
+func (f *Filter) Stream(ctx context.Context, in StreamInput) (*Stream, error) {
+	snapshot := f.deps.Snapshots()
+	workers, err := f.workersFor(snapshot, in.Hops)
+	if err != nil {
+		return nil, err
+	}
+	asked, err := f.deps.Fleet.Open(ctx, &fanout.StreamCall{
+		Snapshot: snapshot, Workers: workers, Principal: in.Caller.Principal, Token: in.Caller.Token,
+		Hops: in.Hops, Standing: f.deps.Standings, Type: in.Type, MaxHeld: in.MaxHeld,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Stream{in: in, snapshot: snapshot, elements: element.NewStream(in.Type, in.Options), asked: asked}, nil
+}
+
+// Add reads the next elements of a kind, given as the columns of the gRPC
+// contract, and passes on those that have not been there before. data must not
+// be changed by anybody any more. Errors are *fault.Error and end the stream.
+func (s *Stream) Add(k element.Kind, base uint64, data []byte, starts, ends []uint32) error {
+	c, err := s.elements.Add(k, base, data, starts, ends)
+	if err != nil {
+		return err
+	}
+	defer c.Release()
+	return s.asked.Send(c)
+}
+
+// Decide says that all elements have come, and returns what may be seen. The
+// verdicts are by place: an element that came twice is judged twice. There is
+// no decision before every worker has ended well.
+func (s *Stream) Decide() (*Decision, error) {
+	outcomes, err := s.asked.Finish()
+	if err != nil {
+		return nil, fault.From(err)
+	}
+	d, err := newDecision(s.snapshot)
+	if err != nil {
+		return nil, err
+	}
+	d.Complete = complete(outcomes)
+	nodes := s.meet(element.Nodes, outcomes, func(o *fanout.Outcome) *verdict.Set { return o.Nodes })
+	rels := s.meet(element.Relationships, outcomes, func(o *fanout.Outcome) *verdict.Set { return o.Relationships })
+	var before *verdict.Set
+	if s.in.Type == element.TypeGraph {
+		if s.in.Explain {
+			before = rels.Clone()
+		}
+		verdict.CloseOver(s.elements, nodes, rels)
+	}
+	if s.in.Explain {
+		d.Explanations = s.explain(outcomes, nodes, before, rels)
+	}
+	d.Nodes, d.Relationships = s.spread(element.Nodes, nodes), s.spread(element.Relationships, rels)
+	return d, nil
+}
+
+func (s *Stream) meet(k element.Kind, outcomes []fanout.Outcome, of func(*fanout.Outcome) *verdict.Set) *verdict.Set {
+	if s.in.Type == element.TypeNodes && k != element.Nodes || s.in.Type == element.TypeRelationships && k != element.Relationships {
+		return nil
+	}
+	merged := verdict.NewWhole(s.elements.Len(k))
+	for i := range outcomes {
+		verdict.Meet(merged, of(&outcomes[i]))
+	}
+	return merged
+}
+
+func (s *Stream) spread(k element.Kind, set *verdict.Set) *verdict.Set {
+	if set == nil {
+		return nil
+	}
+	return set.Spread(s.elements.Places(k), func(place int) int { return s.elements.Ordinal(k, place) })
+}
+
+// Close ends the stream, and every call that is still being made.
+func (s *Stream) Close() { s.asked.Close() }
