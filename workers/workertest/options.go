@@ -50,6 +50,9 @@ type Options struct {
 	Replicas []string
 	// Level is the last level to run; empty means Laws.
 	Level Level
+	// Only names the cases to run, as level/case; empty runs all of them. A run of
+	// some cases reaches no level.
+	Only []string
 	// Tokens gives the good token and the bad ones.
 	Tokens Tokens
 	// Mask says that the worker's registration allows changed values.

@@ -54,6 +54,8 @@ type Report struct {
 	Info Info
 	// Asked is the last level that was run.
 	Asked Level
+	// Partial says that only some cases were run; no level is then reached.
+	Partial bool
 	// Seed makes the same run again.
 	Seed uint64
 	// Begun and Duration are when the run began and how long it took.
@@ -67,6 +69,9 @@ type Report struct {
 // have passed. A skip that is not Unproven does not count.
 func (r *Report) Level() Level {
 	reached := None
+	if r.Partial {
+		return reached
+	}
 	for _, l := range levels[:r.Asked.rank()] {
 		cases := 0
 		for _, c := range r.Cases {

@@ -70,12 +70,34 @@ func caseValues(values []string) func(context.Context, *suite) error {
 			if s.rest == nil {
 				continue // values do not travel back
 			}
-			for j, value := range values {
-				if !carried(out.verdicts, j, len(values)) {
-					return nothingShown(kind, "the value number "+strconv.Itoa(j)+" of "+strconv.Itoa(len(value))+" bytes")
-				}
+			if err := allCarried(kind, out.verdicts, len(values)); err != nil {
+				return err
 			}
 		}
+		return nil
+	}
+}
+
+// allCarried demands that every value came back in some element, if any did. A
+// policy that shows one value of a made-up property and not another is far less
+// likely than a JSON library that cannot keep it.
+func allCarried(kind element.Kind, verdicts []string, values int) error {
+	lost := -1
+	any := false
+	for j := range values {
+		if carried(verdicts, j, values) {
+			any = true
+		} else if lost < 0 {
+			lost = j
+		}
+	}
+	switch {
+	case !any:
+		return nothingShown(kind, "the property probe")
+	case lost >= 0:
+		return fmt.Errorf("%s: the value number %d of the property probe was taken away or changed wherever it was sent, others were not",
+			kind.Key(), lost)
+	default:
 		return nil
 	}
 }

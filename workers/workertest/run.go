@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,7 +58,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	defer s.target.close()
-	r := &Report{URL: o.URL, Asked: o.Level, Seed: o.Seed, Begun: time.Now()}
+	r := &Report{URL: o.URL, Asked: o.Level, Partial: len(o.Only) > 0, Seed: o.Seed, Begun: time.Now()}
 	info, err := s.target.describe(ctx)
 	if errors.Is(err, errNoConnection) {
 		return nil, fault.New(fault.Unavailable, "worker_unreachable",
@@ -104,7 +105,8 @@ func newSuite(o Options) (*suite, error) {
 func (s *suite) cases() (list []testCase) {
 	for _, group := range [][]testCase{coreCases(), tokenCases(), robustCases(), wireCases(), lawCases()} {
 		for _, c := range group {
-			if c.level.rank() <= s.o.Level.rank() && (c.rest && s.rest != nil || c.grpc && s.grpc != nil) {
+			wanted := len(s.o.Only) == 0 || slices.Contains(s.o.Only, string(c.level)+"/"+c.name)
+			if wanted && c.level.rank() <= s.o.Level.rank() && (c.rest && s.rest != nil || c.grpc && s.grpc != nil) {
 				list = append(list, c)
 			}
 		}
