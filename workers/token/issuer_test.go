@@ -111,13 +111,21 @@ func newIssuer(t *testing.T, signers ...signer) *issuer {
 	t.Helper()
 	i := &issuer{}
 	i.show(signers...)
+	i.serve()
+	t.Cleanup(i.server.Close)
+	return i
+}
+
+func (i *issuer) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /realms/muster/.well-known/openid-configuration", i.serveDiscovery)
 	mux.HandleFunc("GET /keys", i.serveKeys)
-	i.server = httptest.NewServer(mux)
+	return mux
+}
+
+func (i *issuer) serve() {
+	i.server = httptest.NewServer(i.routes())
 	i.url = i.server.URL + "/realms/muster"
-	t.Cleanup(i.server.Close)
-	return i
 }
 
 func (i *issuer) show(signers ...signer) {

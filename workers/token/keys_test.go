@@ -253,9 +253,7 @@ func TestCAFileAndRedirects(t *testing.T) {
 	s := rs256("k")
 	i := &issuer{}
 	i.show(s)
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /realms/muster/.well-known/openid-configuration", i.serveDiscovery)
-	mux.HandleFunc("GET /keys", i.serveKeys)
+	mux := i.routes()
 	mux.Handle("GET /moved/", http.RedirectHandler("/realms/muster/.well-known/openid-configuration", http.StatusFound))
 	i.server = httptest.NewTLSServer(mux)
 	i.server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)

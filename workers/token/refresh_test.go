@@ -39,10 +39,7 @@ func bubbled(t *testing.T, change func(*token.Config), signers ...signer) (*toke
 	t.Helper()
 	i := &issuer{url: "http://issuer/realms/muster", server: &httptest.Server{URL: "http://issuer"}}
 	i.show(signers...)
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /realms/muster/.well-known/openid-configuration", i.serveDiscovery)
-	mux.HandleFunc("GET /keys", i.serveKeys)
-	d := &direct{handler: mux}
+	d := &direct{handler: i.routes()}
 	c := i.config()
 	c.HTTPClient = &http.Client{Transport: d}
 	if change != nil {
