@@ -52,6 +52,7 @@ func (g *gateway) buildEdge(ctx context.Context) error {
 		edge.Route{Pattern: "GET " + fleet.OpenAPIPath, Handler: openAPI, Endpoint: "openapi"},
 	)
 	return g.listen(ctx, api, func(s *grpc.Server) {
+		edge.RegisterFilter(s, filterCfg, filterDeps)
 		registryv1.RegisterRegistryServer(s, fleet.NewGRPC(fleetDeps))
 	})
 }

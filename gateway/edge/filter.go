@@ -192,18 +192,7 @@ func (f *filterHandler) answer(ctx context.Context, w http.ResponseWriter, a *ve
 
 // refuse answers with an error of the worker contract and logs it.
 func (f *filterHandler) refuse(ctx context.Context, w http.ResponseWriter, e *fault.Error) {
-	level := slog.LevelDebug
-	if e.Worker != nil || e.Kind == fault.Internal {
-		level = slog.LevelWarn
-	}
-	attrs := []slog.Attr{slog.String("code", e.Code), slog.Int("status", e.Kind.HTTPStatus())}
-	if e.Worker != nil {
-		attrs = append(attrs, slog.String("worker", e.Worker.UUID), slog.String("worker_name", e.Worker.Name))
-	}
-	if cause := e.Unwrap(); cause != nil {
-		attrs = append(attrs, slog.String("cause", cause.Error()))
-	}
-	f.d.Logger.LogAttrs(ctx, level, "filter refused", attrs...)
+	logRefusal(ctx, f.d.Logger, e)
 	if e.Kind == fault.Cancelled {
 		return // nobody is there to read it
 	}
