@@ -76,7 +76,7 @@ func clientByID(id string) (client, bool) {
 
 // serviceAccount is the account that a client's own tokens speak for.
 func serviceAccount(c client) account {
-	return account{name: "service-account-" + c.id, client: c.id, groups: []string{}}
+	return account{name: "service-account-" + c.id, client: c.id}
 }
 
 // subject is stable over restarts, so that what was granted to a person stays.

@@ -30,7 +30,10 @@ func (i *Issuer) claims(s session) map[string]any {
 		"aud": audienceOf(s.client), "scope": "email profile", "acr": "1",
 		"preferred_username": a.name, "email_verified": a.client == "",
 		"realm_access": map[string]any{"roles": append([]string{"default-roles-" + Realm, "offline_access"}, a.roles...)},
-		"groups":       a.groups,
+	}
+	// Keycloak's group mapper leaves the claim out when there is no group.
+	if len(a.groups) > 0 {
+		c["groups"] = a.groups
 	}
 	if a.client != "" {
 		c["client_id"] = a.client
