@@ -36,6 +36,11 @@ type parser struct {
 	cuts  []cut
 	why   flaw
 	plain []byte // scratch for a decoded name
+
+	shape   template    // the properties of the last element
+	members [3]template // the members of the last element of each kind
+	order   template    // the members of the element being read
+	at      [8]uint32   // where the members that matched the template begin
 }
 
 // elements reads an array of elements that begins at i and is itself at depth.
@@ -92,11 +97,50 @@ func (p *parser) element(b []byte, i, depth int) int {
 	}
 	r := record{from: uint32(i), firstProp: uint32(len(p.batch.props))}
 	var e ends
-	var cuts unnamed
-	o := openObject{base: len(p.names)}
 	i = skipSpace(b, i+1)
 	if i < len(b) && b[i] == '}' {
 		return p.flawed(flawID)
+	}
+	if !p.drop {
+		t := &p.members[p.batch.kind]
+		for k := 0; ; k++ {
+			n := t.match(b, i, k)
+			if n == 0 {
+				return p.anyMembers(b, i, depth, k, &r, &e)
+			}
+			p.at[k] = uint32(i)
+			i = p.part(b, skipSpace(b, i+n), depth+1, int(t.which[k]), &r, &e)
+			if i < 0 {
+				return i
+			}
+			if i = skipSpace(b, i); i >= len(b) {
+				return more
+			}
+			if b[i] == ',' {
+				i = skipSpace(b, i+1)
+				continue
+			}
+			if b[i] != '}' {
+				return bad
+			}
+			r.to = uint32(i + 1)
+			return p.finish(i+1, &r, &e)
+		}
+	}
+	return p.anyMembers(b, i, depth, 0, &r, &e)
+}
+
+// anyMembers reads the rest of an element of which the first known members came
+// as the template says.
+func (p *parser) anyMembers(b []byte, i, depth, known int, r *record, e *ends) int {
+	t := &p.members[p.batch.kind]
+	var cuts unnamed
+	o := openObject{base: len(p.names)}
+	p.recall(b, t, known, &o, func(k int) uint32 { return p.at[k] })
+	p.order.reset()
+	for k := range known {
+		name := p.names[o.base+k]
+		p.order.add(b[name.from:name.to], int(t.which[k]))
 	}
 	for {
 		at := i
@@ -107,11 +151,14 @@ func (p *parser) element(b []byte, i, depth int) int {
 		if which == 0 && !p.drop {
 			return p.flawed(flawUnnamed)
 		}
-		if i = p.part(b, i, depth+1, which, &r, &e); i < 0 {
+		name := p.names[len(p.names)-1]
+		if i = p.part(b, i, depth+1, which, r, e); i < 0 {
 			return i
 		}
 		if p.drop {
 			p.cuts = cuts.member(p.cuts, which == 0, at, i)
+		} else {
+			p.order.add(b[name.from:name.to], which)
 		}
 		if i = skipSpace(b, i); i >= len(b) {
 			return more
@@ -130,7 +177,8 @@ func (p *parser) element(b []byte, i, depth int) int {
 			p.cuts = cuts.end(p.cuts)
 		}
 		r.to = uint32(i)
-		return p.finish(i, &r, &e)
+		*t, p.order = p.order, *t
+		return p.finish(i, r, e)
 	}
 }
 
@@ -342,8 +390,44 @@ func (p *parser) properties(b []byte, i, depth int, r *record) int {
 		r.props.to = uint32(i + 1)
 		return i + 1
 	}
+	t := &p.shape
+	first := len(p.batch.props)
+	for k := 0; ; k++ {
+		n := t.match(b, i, k)
+		if n == 0 {
+			return p.anyProperties(b, i, depth, first, r)
+		}
+		value := skipSpace(b, i+n)
+		p.batch.props = append(p.batch.props, prop{uint32(i), uint32(value)})
+		if value < len(b) && b[value] == '"' {
+			i = skipString(b, value+1)
+		} else {
+			i = p.value(b, value, depth)
+		}
+		if i < 0 {
+			return i
+		}
+		if i = skipSpace(b, i); i >= len(b) {
+			return more
+		}
+		if b[i] == ',' {
+			i = skipSpace(b, i+1)
+			continue
+		}
+		if b[i] != '}' {
+			return bad
+		}
+		r.props.to = uint32(i + 1)
+		return i + 1
+	}
+}
+
+// anyProperties reads the rest of a properties object of which the properties
+// from first on came as the template says, and makes it the template.
+func (p *parser) anyProperties(b []byte, i, depth, first int, r *record) int {
 	o := openObject{base: len(p.names)}
 	props := p.batch.props
+	p.recall(b, &p.shape, len(props)-first, &o, func(k int) uint32 { return props[first+k].name })
 	for {
 		name := i
 		if i = p.name(b, i, &o); i < 0 {
@@ -363,8 +447,16 @@ func (p *parser) properties(b []byte, i, depth int, r *record) int {
 		if b[i] != '}' {
 			return bad
 		}
+		names := p.names[o.base:] // they stay in the array until the next name
 		p.batch.props = props
 		r.props.to = uint32(i + 1)
-		return p.close(b, i, &o)
+		if i = p.close(b, i, &o); i < 0 {
+			return i
+		}
+		p.shape.reset()
+		for _, n := range names {
+			p.shape.add(b[n.from:n.to], 0)
+		}
+		return i
 	}
 }

@@ -130,7 +130,7 @@ func TestMessagesQuoteNothing(t *testing.T) {
 	for _, body := range []string{
 		nodes(`{"elementId":"` + secret + `","labels":["` + secret + `"],"properties":{"` + secret + `":"` + secret + `","` + secret + `":1}}`),
 		nodes(`{"elementId":"` + secret + `","labels":[],"properties":{"k":` + secret + `}}`),
-		nodes(`{"elementId":"` + secret + `","labels":[],"properties":{}}`, `{"elementId":"`+secret+`","labels":[],"properties":{"k":0}}`),
+		nodes(`{"elementId":"`+secret+`","labels":[],"properties":{}}`, `{"elementId":"`+secret+`","labels":[],"properties":{"k":0}}`),
 		`{"parameters":{"type":"` + secret + `"},"data":[]}`,
 		nodes(`{"elementId":"a","labels":[],"properties":{},"` + secret + `":1}`),
 	} {

@@ -88,6 +88,20 @@ func scanString(b []byte, i int) (end int, escaped bool) {
 	}
 }
 
+// skipString is scanString for strings that nobody looks into; most are short.
+func skipString(b []byte, i int) int {
+	if i+8 <= len(b) {
+		w := binary.LittleEndian.Uint64(b[i:])
+		if m := special(w); m != 0 && w&highs == 0 {
+			if n := bits.TrailingZeros64(m) >> 3; b[i+n] == '"' {
+				return i + n + 1
+			}
+		}
+	}
+	end, _ := scanString(b, i)
+	return end
+}
+
 // scanEscape reads an escape whose backslash is at i-1. A lone half of a
 // surrogate pair is bad: it stands for no character.
 func scanEscape(b []byte, i int) int {
