@@ -88,17 +88,19 @@ func scanString(b []byte, i int) (end int, escaped bool) {
 	}
 }
 
-// skipString is scanString for strings that nobody looks into; most are short.
-func skipString(b []byte, i int) int {
-	if i+8 <= len(b) {
+// skipString is scanString for strings that nobody looks into. Most are ASCII
+// without escapes; the others are read again from their beginning.
+func skipString(b []byte, start int) int {
+	for i := start; i+8 <= len(b); i += 8 {
 		w := binary.LittleEndian.Uint64(b[i:])
-		if m := special(w); m != 0 && w&highs == 0 {
-			if n := bits.TrailingZeros64(m) >> 3; b[i+n] == '"' {
-				return i + n + 1
+		if m := special(w) | w&highs; m != 0 {
+			if i += bits.TrailingZeros64(m) >> 3; b[i] == '"' {
+				return i + 1
 			}
+			break
 		}
 	}
-	end, _ := scanString(b, i)
+	end, _ := scanString(b, start)
 	return end
 }
 

@@ -44,8 +44,7 @@ func (s *nameScanner) value(b []byte, i, depth int) int {
 	}
 	switch c := b[i]; c {
 	case '"':
-		end, _ := scanString(b, i+1)
-		return end
+		return skipString(b, i+1)
 	case '{':
 		return s.object(b, i, depth+1)
 	case '[':
