@@ -70,6 +70,17 @@ func (w wanted) has(mode string, n, workers, c int) bool {
 	return false
 }
 
+// only leaves those subjects out that no wanted point of the cell is about.
+func (w wanted) only(subjects []subject, p point) []subject {
+	if w == nil {
+		return subjects
+	}
+	return slices.DeleteFunc(subjects, func(s subject) bool {
+		p.Subject = s.name
+		return !w[p]
+	})
+}
+
 // bench is one run.
 type bench struct {
 	plan plan
@@ -119,7 +130,7 @@ func (b *bench) fleet(ctx context.Context, mode string, w int, want wanted) (err
 				continue
 			}
 			p := point{Mode: mode, N: n, W: w, C: c}
-			all, err := measureAll(ctx, f.subjects(n), p, b.plan.effort, b.log)
+			all, err := measureAll(ctx, want.only(f.subjects(n), p), p, b.plan.effort, b.log)
 			if err != nil {
 				return err
 			}

@@ -36,6 +36,7 @@ func TestBooking(t *testing.T) {
 		"output TestB     b_test.go:12: needs MUSTER_TEST_KEYCLOAK_HOME\n", "output TestB --- SKIP: TestB (0.00s)\n", "skip TestB",
 		"output TestC     c_test.go:3: got 1, want 2\n", "fail TestC",
 		"output TestD/x     d_test.go:1: no reason of note\n", "skip TestD/x", "pass TestD",
+		"output TestS     cmd.go:380: runs the whole suite\n", "output TestS     testscript.go:609: WORK=/x\n", "skip TestS",
 		"skip TestE", "fail ",
 	) + "some plain text\n"
 	if err := r.book(strings.NewReader(stream)); err != nil {
@@ -48,6 +49,7 @@ func TestBooking(t *testing.T) {
 		"TestD":   {passed, "", 1.5},
 		"TestD/x": {skipped, "no reason of note", 1.5},
 		"TestE":   {skipped, "no reason given", 1.5},
+		"TestS":   {skipped, "runs the whole suite", 1.5},
 	} {
 		if got := r.results.get(testID{"gateway/p", test}); got != want {
 			t.Errorf("%s: got %+v, want %+v", test, got, want)

@@ -127,14 +127,16 @@ func (b *booking) failed(id testID, e event) {
 	}
 }
 
-var skipLine = regexp.MustCompile(`^\s+\S+\.go:\d+: (.*)`)
+var skipLine = regexp.MustCompile(`^\s+(\S+)\.go:\d+: (.*)`)
 
 // skipReason finds what a skipped test said, in its output.
 func skipReason(lines []string) string {
 	reason := ""
 	for _, l := range lines {
-		if m := skipLine.FindStringSubmatch(strings.TrimRight(l, "\n")); m != nil {
-			reason = m[1] // the last one is the skip's own
+		// The last line is the skip's own, but for testscript, which logs the
+		// script after it.
+		if m := skipLine.FindStringSubmatch(strings.TrimRight(l, "\n")); m != nil && m[1] != "testscript" {
+			reason = m[2]
 		}
 	}
 	if reason == "" {
