@@ -3,6 +3,7 @@ package registry
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,6 +28,19 @@ const resultOK = "ok"
 
 // Muster is the actor of changes that nobody asked for.
 func Muster() Actor { return Actor{Username: "muster"} }
+
+// storable is text as both stores take it: without NUL, which PostgreSQL refuses,
+// and valid UTF-8. Tokens and workers may say anything.
+func storable(s string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")
+}
+
+func (a Actor) storable() Actor {
+	return Actor{
+		Subject: storable(a.Subject), Issuer: storable(a.Issuer), Username: storable(a.Username),
+		RequestID: storable(a.RequestID), Address: storable(a.Address),
+	}
+}
 
 // recordJSON is a worker as the audit log shows it: the record of fleet.md,
 // section 1, without the standing, which is nobody's change.
@@ -93,7 +107,7 @@ func auditWorker(actor Actor, action string, at time.Time, before, after *Worker
 	if err != nil {
 		return AuditEntry{}, fmt.Errorf("make an audit id: %w", err)
 	}
-	e := AuditEntry{ID: id.String(), At: at, Actor: actor, Action: action, Result: resultOK}
+	e := AuditEntry{ID: id.String(), At: at, Actor: actor.storable(), Action: action, Result: resultOK}
 	if e.Before, err = auditJSON(before); err != nil {
 		return AuditEntry{}, err
 	}

@@ -118,17 +118,13 @@ func (s *Service) catchUp(ctx context.Context) error {
 		s.log.WarnContext(ctx, "the store's revision went back; it was restored from an older copy, all is loaded anew",
 			"revision", c.Revision, "before", s.base)
 	}
-	s.base = c.Revision
-	s.publish(merge(old, c, at, s.gateway(c.Gateway)))
-	return nil
-}
-
-// gateway is the uuid to answer with: the one wished for, else the stored one.
-func (s *Service) gateway(stored WorkerID) WorkerID {
+	s.base, s.stored = c.Revision, c.Gateway
+	gateway := c.Gateway
 	if s.opts.GatewayID != "" {
-		return s.opts.GatewayID
+		gateway = s.opts.GatewayID
 	}
-	return stored
+	s.publish(merge(old, c, at, gateway))
+	return nil
 }
 
 // publish makes snap the newest. The caller has the turn.

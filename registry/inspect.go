@@ -36,6 +36,7 @@ func (s *Service) inspect(ctx context.Context, id WorkerID, url string, t Transp
 		}
 		return Info{}, fault.From(err)
 	}
+	info.Version = storable(info.Version)
 	checkInfo(id, &info, &v)
 	return info, v.err()
 }

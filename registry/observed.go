@@ -16,9 +16,9 @@ const maxReason = 1024
 // that is in quarantine already stays there, with its first reason and time.
 func (s *Service) Quarantine(ctx context.Context, id WorkerID, reason string) error {
 	if len(reason) > maxReason {
-		reason = reason[:maxReason]
+		reason = strings.ToValidUTF8(reason[:maxReason], "")
 	}
-	reason = strings.ToValidUTF8(strings.ReplaceAll(reason, "\x00", ""), "")
+	reason = storable(reason)
 	_, _, err := s.apply(ctx, change{
 		actor: Muster(), id: id, action: ActionQuarantined, quiet: true,
 		edit: func(w *Worker) (*Worker, error) {
@@ -51,6 +51,7 @@ func (s *Service) Pardon(ctx context.Context, actor Actor, id WorkerID) error {
 // RecordVersion stores the version that a worker now answers with. A conformance
 // recorded for another one is void from then on.
 func (s *Service) RecordVersion(ctx context.Context, id WorkerID, version string) error {
+	version = storable(version)
 	_, _, err := s.apply(ctx, change{
 		actor: Muster(), id: id, action: ActionVersionChanged,
 		edit: func(w *Worker) (*Worker, error) {

@@ -54,7 +54,7 @@ func (s *Service) Register(ctx context.Context, actor Actor, in RegisterInput, d
 	}
 	w.Class, w.Type, w.Version = info.Class, info.Type, info.Version
 	now := s.now()
-	w.RegisteredBy, w.RegisteredAt, w.UpdatedAt, w.Revision = actor.Username, now, now, 1
+	w.RegisteredBy, w.RegisteredAt, w.UpdatedAt, w.Revision = storable(actor.Username), now, now, 1
 	if dryRun {
 		return *w, nil
 	}

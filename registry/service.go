@@ -50,6 +50,8 @@ type Service struct {
 	// base is the revision up to which snap is known to hold everything; guarded
 	// by turn.
 	base Revision
+	// stored is the fleet's uuid in the store; guarded by turn.
+	stored WorkerID
 
 	snap     atomic.Pointer[Snapshot]
 	watch    watchers
@@ -109,7 +111,7 @@ func Open(ctx context.Context, store Store, o Options) (*Service, error) {
 
 // identify stores the fleet's uuid when it has none or another one is wished for.
 func (s *Service) identify(ctx context.Context) error {
-	have := s.Snapshot().Gateway
+	have := s.stored // nobody else is there yet to take the turn
 	if have != "" && (s.opts.GatewayID == "" || s.opts.GatewayID == have) {
 		return nil
 	}

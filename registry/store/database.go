@@ -12,9 +12,9 @@ import (
 	"github.com/muster-fleet/muster/registry"
 )
 
-// KeptDeletions is for how many revisions a store remembers what was deleted. A
-// replica that is further behind loads everything.
-const KeptDeletions = 100_000
+// KeepDeletions is for how many revisions a store remembers what was deleted,
+// unless told otherwise. A replica that is further behind loads everything.
+const KeepDeletions = 100_000
 
 // Engine is what a database does in its own way.
 type Engine struct {
@@ -31,6 +31,9 @@ type Engine struct {
 	// OneWriter has transactions wait for their turn in this process, for an
 	// engine that would have them fail.
 	OneWriter bool
+	// KeepDeletions is for how many revisions deletions are remembered; 0 means
+	// the constant of that name.
+	KeepDeletions int
 }
 
 // Database implements all roles of registry.Store but Changed and Close.
@@ -44,6 +47,9 @@ type Database struct {
 // New makes a Database over an open db whose schema is up to date. db stays the
 // caller's to close.
 func New(db *sql.DB, e Engine, log *slog.Logger) *Database {
+	if e.KeepDeletions <= 0 {
+		e.KeepDeletions = KeepDeletions
+	}
 	d := &Database{db: db, engine: e, log: log}
 	if e.OneWriter {
 		d.turn = make(chan struct{}, 1)
@@ -59,7 +65,7 @@ func (d *Database) Write(ctx context.Context, fn func(context.Context, registry.
 	defer d.unlock()
 	var rev registry.Revision
 	err := d.inTx(ctx, nil, func(tx *sql.Tx) error {
-		t := &transaction{tx: tx, explain: d.explain}
+		t := &transaction{tx: tx, explain: d.explain, keep: int64(d.engine.KeepDeletions)}
 		// First of all: on PostgreSQL this takes the row's lock, so that all
 		// writers of all replicas stand in one line and each sees what the ones
 		// before it did.
@@ -123,13 +129,21 @@ func (d *Database) inTx(ctx context.Context, o *sql.TxOptions, fn func(tx *sql.T
 	if err != nil {
 		return d.explain("begin a transaction", err)
 	}
-	if err := fn(tx); err != nil {
+	over := false
+	defer func() {
+		if over {
+			return
+		}
+		// fn failed or panicked. The transaction is gone with its connection if it
+		// cannot be rolled back.
 		if back := tx.Rollback(); back != nil && !errors.Is(back, sql.ErrTxDone) {
-			// The transaction is gone with its connection either way.
 			d.log.DebugContext(ctx, "a transaction could not be rolled back", "error", back)
 		}
+	}()
+	if err := fn(tx); err != nil {
 		return err
 	}
+	over = true
 	if err := tx.Commit(); err != nil {
 		return d.explainCommit(err)
 	}

@@ -13,6 +13,7 @@ import (
 type transaction struct {
 	tx      *sql.Tx
 	rev     registry.Revision
+	keep    int64 // for how many revisions deletions are remembered
 	explain func(doing string, err error) error
 }
 
@@ -82,7 +83,7 @@ func (t *transaction) remember(ctx context.Context, kind, id string) error {
 	if err != nil {
 		return t.explain("note a deletion", err)
 	}
-	old := int64(t.rev) - KeptDeletions
+	old := int64(t.rev) - t.keep
 	if old <= 0 {
 		return nil
 	}

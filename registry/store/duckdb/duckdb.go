@@ -33,6 +33,9 @@ type Options struct {
 	MemoryLimit string
 	// Threads bounds DuckDB's threads; 0 means 2.
 	Threads int
+	// KeepDeletions is for how many revisions deletions are remembered; 0 means
+	// 100,000.
+	KeepDeletions int
 
 	migrations fs.FS // for tests; nil means the embedded ones
 }
@@ -75,7 +78,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.release())
 	}
-	engine := store.Engine{Name: path, Explain: explainer(path), OneWriter: true}
+	engine := store.Engine{Name: path, Explain: explainer(path), OneWriter: true, KeepDeletions: o.KeepDeletions}
 	return &Store{Database: store.New(db, engine, o.Logger), db: db, lock: lock}, nil
 }
 

@@ -36,6 +36,9 @@ type Options struct {
 	// MigrateTimeout bounds the waiting for another replica's migrations and the
 	// running of one's own; 0 means 5 min.
 	MigrateTimeout time.Duration
+	// KeepDeletions is for how many revisions deletions are remembered; 0 means
+	// 100,000.
+	KeepDeletions int
 
 	migrations fs.FS // for tests; nil means the embedded ones
 }
@@ -81,7 +84,7 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 		Explain: func(err error) error { return explain(name, err) },
 		// One state throughout, however many queries it takes.
 		ReadOptions: &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
-		AfterChange: notify,
+		AfterChange: notify, KeepDeletions: o.KeepDeletions,
 	}, o.Logger)
 	return s, nil
 }

@@ -1,0 +1,41 @@
+package duckdb_test
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/muster-fleet/muster/registry"
+	"github.com/muster-fleet/muster/registry/store/duckdb"
+	"github.com/muster-fleet/muster/registry/store/storetest"
+)
+
+func TestMain(m *testing.M) {
+	storetest.ChildMain(openAt)
+	goleak.VerifyTestMain(m)
+}
+
+func openAt(ctx context.Context, place string, log *slog.Logger) (registry.Store, error) {
+	s, err := duckdb.Open(ctx, place, duckdb.Options{Logger: log})
+	if err != nil {
+		return nil, err // not a nil *Store in an interface
+	}
+	return s, nil
+}
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, storetest.Backend{
+		Place:  func(t testing.TB) string { return filepath.Join(t.TempDir(), "muster.db") },
+		OpenAt: openAt,
+		Forgetful: func(ctx context.Context, place string, log *slog.Logger) (registry.Store, error) {
+			s, err := duckdb.Open(ctx, place, duckdb.Options{Logger: log, KeepDeletions: storetest.Remembered})
+			if err != nil {
+				return nil, err
+			}
+			return s, nil
+		},
+	})
+}

@@ -1,0 +1,41 @@
+package postgres_test
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"testing"
+
+	"github.com/muster-fleet/muster/registry"
+	"github.com/muster-fleet/muster/registry/store/postgres"
+	"github.com/muster-fleet/muster/registry/store/postgres/pgtest"
+	"github.com/muster-fleet/muster/registry/store/storetest"
+)
+
+func TestMain(m *testing.M) {
+	storetest.ChildMain(openAt)
+	os.Exit(pgtest.Main(m))
+}
+
+func openAt(ctx context.Context, place string, log *slog.Logger) (registry.Store, error) {
+	s, err := postgres.Open(ctx, place, postgres.Options{Logger: log})
+	if err != nil {
+		return nil, err // not a nil *Store in an interface
+	}
+	return s, nil
+}
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, storetest.Backend{
+		Place:  pgtest.Database,
+		OpenAt: openAt,
+		Forgetful: func(ctx context.Context, place string, log *slog.Logger) (registry.Store, error) {
+			s, err := postgres.Open(ctx, place, postgres.Options{Logger: log, KeepDeletions: storetest.Remembered})
+			if err != nil {
+				return nil, err
+			}
+			return s, nil
+		},
+		Shared: true,
+	})
+}
