@@ -18,7 +18,7 @@ func (s *service) postWorker(w http.ResponseWriter, r *http.Request, actor regis
 	if err := p.err(); err != nil {
 		return err
 	}
-	body, err := readBody(w, r, mediaJSON)
+	body, err := s.readBody(w, r, mediaJSON)
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (s *service) patchWorker(w http.ResponseWriter, r *http.Request, actor regi
 	if err := noQuery(r); err != nil {
 		return err
 	}
-	body, err := readBody(w, r, mediaJSON, "application/merge-patch+json")
+	body, err := s.readBody(w, r, mediaJSON, "application/merge-patch+json")
 	if err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func (s *service) putConformance(w http.ResponseWriter, r *http.Request, actor r
 	if err := noQuery(r); err != nil {
 		return err
 	}
-	body, err := readBody(w, r, mediaJSON)
+	body, err := s.readBody(w, r, mediaJSON)
 	if err != nil {
 		return err
 	}

@@ -135,7 +135,12 @@ func (g *GRPC) Deregister(ctx context.Context, req *registryv1.DeregisterRequest
 func (g *GRPC) Watch(_ *registryv1.WatchRequest, stream registryv1.Registry_WatchServer) error {
 	ctx := stream.Context()
 	return g.call(ctx, "Watch", func(registry.Actor) error {
+		sent := registry.Revision(-1)
 		for snap := range g.s.Registry.Watch(ctx) {
+			if snap.Revision == sent {
+				continue // read anew, and nothing has changed
+			}
+			sent = snap.Revision
 			records := make([]Record, len(snap.Workers))
 			for i, w := range snap.Workers {
 				records[i] = g.s.render(w)

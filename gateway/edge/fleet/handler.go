@@ -19,13 +19,15 @@ import (
 // Root is the path below which everything of this API lives.
 const Root = "/api/workers"
 
-// bodyDeadline bounds how long a body may take to come in.
-const bodyDeadline = 10 * time.Second
+const defaultBodyDeadline = 10 * time.Second
 
 // Handler returns the REST API. It is to be mounted at Root and at Root+"/", and
 // answers everything there: what is not part of the API with a 404 problem. It is
 // safe for concurrent use.
 func Handler(d Deps) http.Handler {
+	if d.BodyDeadline <= 0 {
+		d.BodyDeadline = defaultBodyDeadline
+	}
 	s := &service{d}
 	mux := http.NewServeMux()
 	byPath := map[string]map[string]operation{}
@@ -103,12 +105,12 @@ func (s *service) refuse(w http.ResponseWriter, r *http.Request, actor registry.
 }
 
 // readBody reads a request's JSON body.
-func readBody(w http.ResponseWriter, r *http.Request, mediaTypes ...string) ([]byte, error) {
+func (s *service) readBody(w http.ResponseWriter, r *http.Request, mediaTypes ...string) ([]byte, error) {
 	if err := checkMedia(r, mediaTypes); err != nil {
 		return nil, err
 	}
 	rc := http.NewResponseController(w)
-	if err := rc.SetReadDeadline(time.Now().Add(bodyDeadline)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	if err := rc.SetReadDeadline(time.Now().Add(s.BodyDeadline)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return nil, err
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
@@ -117,7 +119,7 @@ func readBody(w http.ResponseWriter, r *http.Request, mediaTypes ...string) ([]b
 	case errors.As(err, &large):
 		return nil, fault.New(fault.TooLarge, "too_large", "the body is longer than %d bytes", large.Limit)
 	case err != nil:
-		return nil, fault.New(fault.Invalid, codeInvalidRequest, "the body broke off, or did not come in within %s", bodyDeadline).Wrap(err)
+		return nil, fault.New(fault.Invalid, codeInvalidRequest, "the body broke off, or did not come in within %s", s.BodyDeadline).Wrap(err)
 	}
 	if err := rc.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return nil, err

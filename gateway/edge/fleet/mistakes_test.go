@@ -213,9 +213,6 @@ func jsonText(s string) []byte {
 
 // TestSlowBody: a body that dribbles in does not hold a connection for good.
 func TestSlowBody(t *testing.T) {
-	if testing.Short() {
-		t.Skip("waits for the body's deadline")
-	}
 	g := newGateway(t, false)
 	conn, err := net.Dial("tcp", strings.TrimPrefix(g.url, "http://"))
 	if err != nil {
