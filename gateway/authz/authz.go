@@ -23,8 +23,6 @@ var (
 	ManageWorkers = Action{code: "denied", what: "the worker registry"}
 	// ExplainFilter learns what a filter hid, and why.
 	ExplainFilter = Action{code: "explain_denied", what: "an explained answer"}
-	// ReadAPI uses reflection of the gRPC services.
-	ReadAPI = Action{code: "denied", what: "the description of the services"}
 )
 
 // Require returns nil when the principal may do it, else a *fault.Error of kind
