@@ -65,7 +65,7 @@ func (s *Service) Register(ctx context.Context, actor Actor, in RegisterInput, d
 func (s *Service) wish(in RegisterInput) (*Worker, error) {
 	v := violations{list: in.Violations}
 	w := &Worker{URL: in.URL, Active: in.Active == nil || *in.Active, Conformance: Conformance{Level: LevelNone}}
-	addr, err := parseAddress(in.URL)
+	addr, err := s.address(in.URL)
 	if err != nil {
 		v.add(codeBadURL, "/url", "%v", err)
 	}
@@ -86,6 +86,15 @@ func (s *Service) wish(in RegisterInput) (*Worker, error) {
 	checkName(w.Name, &v)
 	w.Settings = in.Settings.over(DefaultSettings(), LevelNone, &v)
 	return w, v.err()
+}
+
+// address takes a url apart, and refuses one without TLS where TLS is required.
+func (s *Service) address(raw string) (address, error) {
+	a, err := parseAddress(raw)
+	if err == nil && s.opts.RequireTLS && !a.secure {
+		err = errors.New("has no TLS, which workers.requireTLS demands; use https or grpcs")
+	}
+	return a, err
 }
 
 // checkTransport returns the transport of a url whose scheme stands for that

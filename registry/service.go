@@ -34,6 +34,8 @@ type Options struct {
 	// MinSecurityWorkers is filter.minWorkers, for the warnings of Update and
 	// Deregister.
 	MinSecurityWorkers int
+	// RequireTLS refuses workers whose url is not https or grpcs.
+	RequireTLS bool
 }
 
 // Service is the one place where the registry changes. It keeps the newest

@@ -103,7 +103,7 @@ func (s *Service) inspectMoved(ctx context.Context, seen *Worker, p Patch) (*Inf
 	if other := s.Snapshot().workerByURL(*p.URL); other != nil && other.ID != seen.ID {
 		return nil, urlTaken(other)
 	}
-	addr, err := parseAddress(*p.URL)
+	addr, err := s.address(*p.URL)
 	if err != nil {
 		return nil, fmt.Errorf("url %w", err) // patched has refused it already
 	}
@@ -145,7 +145,7 @@ func (s *Service) patched(w *Worker, p Patch) (*Worker, error) {
 	v := violations{list: p.Violations}
 	after := w.clone()
 	if p.moves(w) {
-		addr, err := parseAddress(*p.URL)
+		addr, err := s.address(*p.URL)
 		if err != nil {
 			v.add(codeBadURL, "/url", "%v", err)
 		}
@@ -156,7 +156,7 @@ func (s *Service) patched(w *Worker, p Patch) (*Worker, error) {
 		checkName(after.Name, &v)
 	}
 	if after.Name == "" {
-		addr, err := parseAddress(after.URL)
+		addr, err := s.address(after.URL)
 		if err == nil { // else it is reported above
 			after.Name = addr.host
 		}

@@ -17,11 +17,12 @@ const maxURL = 2048
 var schemes = map[string]struct {
 	transport Transport
 	port      string
+	secure    bool
 }{
-	"http":  {TransportREST, "80"},
-	"https": {TransportREST, "443"},
-	"grpc":  {TransportGRPC, ""},
-	"grpcs": {TransportGRPC, "443"},
+	"http":  {TransportREST, "80", false},
+	"https": {TransportREST, "443", true},
+	"grpc":  {TransportGRPC, "", false},
+	"grpcs": {TransportGRPC, "443", true},
 }
 
 // address is a worker's url, taken apart.
@@ -29,6 +30,7 @@ type address struct {
 	key       string // what is unique
 	host      string // host:port, the default name
 	transport Transport
+	secure    bool // over TLS
 }
 
 // NormalizeURL returns the form of a worker's url in which two urls are the same
@@ -81,7 +83,7 @@ func parseAddress(raw string) (address, error) {
 	if err != nil {
 		return address{}, err
 	}
-	a := address{transport: scheme.transport}
+	a := address{transport: scheme.transport, secure: scheme.secure}
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}

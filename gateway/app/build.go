@@ -175,7 +175,7 @@ func (g *gateway) buildRegistry(ctx context.Context) error {
 	inspector := probe.NewInspector(probe.InspectorConfig{Dialer: g.dialer, TLS: g.upstream.Config})
 	svc, err := registry.Open(ctx, store, registry.Options{
 		Logger: g.log, Inspector: inspector, GatewayID: registry.WorkerID(g.cfg.UUID),
-		MinSecurityWorkers: g.cfg.Filter.MinWorkers,
+		MinSecurityWorkers: g.cfg.Filter.MinWorkers, RequireTLS: g.cfg.Workers.RequireTLS,
 	})
 	if err != nil {
 		return errors.Join(err, store.Close(ctx))

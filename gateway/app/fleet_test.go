@@ -249,3 +249,18 @@ func loops(t *testing.T, inner, outer *dev) {
 		t.Errorf("a loop of gateways: %d %s after %v", resp.StatusCode, body, time.Since(start))
 	}
 }
+
+func TestWorkersWithoutTLSAreRefusedWhereItIsRequired(t *testing.T) {
+	d := startDev(t, func(c *config.Config) { c.Workers.RequireTLS = true })
+	for url, want := range map[string]string{
+		"http://127.0.0.1:1/filter":  `"code":"bad_url"`,
+		"grpc://127.0.0.1:1":         `"code":"bad_url"`,
+		"https://127.0.0.1:1/filter": `"code":"unreachable"`,
+		"grpcs://127.0.0.1:1":        `"code":"unreachable"`,
+	} {
+		resp, body := d.call(t, http.MethodPost, "/api/workers", d.token(t, "admin"), fmt.Sprintf(`{"url":%q,"uuid":%q}`, url, restUUID))
+		if resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(body, want) {
+			t.Errorf("%s: %d %s, want 422 %s", url, resp.StatusCode, body, want)
+		}
+	}
+}

@@ -38,8 +38,8 @@ func testWatch(t *testing.T, b Backend) {
 	const changes = 10
 	var last registry.Revision
 	for n := range changes {
-		f.serve(worker(n))
-		register(t, s, worker(n))
+		f.serve(Worker(n))
+		register(t, s, Worker(n))
 		select {
 		case snap := <-fast:
 			if snap.Worker(uuidOf(n)) == nil || snap.Revision <= last {
@@ -83,8 +83,8 @@ func testWatchEnds(t *testing.T, b Backend) {
 }
 
 func testPauseEnds(t *testing.T, b Backend) {
-	s := service(t, b.New(t), newFleet().serve(worker(1)))
-	register(t, s, worker(1))
+	s := service(t, b.New(t), newFleet().serve(Worker(1)))
+	register(t, s, Worker(1))
 	until := time.Now().Add(300 * time.Millisecond)
 	p := registry.Patch{Active: ptr(false), Until: &until}
 	if _, err := s.Update(t.Context(), admin, uuidOf(1), p, ""); err != nil {
@@ -158,8 +158,8 @@ func cutting(t testing.TB, open Open, f registry.Inspector, change ...func(*regi
 func often(o *registry.Options) { o.PollInterval = 10 * time.Millisecond }
 
 func testStoreGone(t *testing.T, b Backend) {
-	s, c := cutting(t, b.New(t), newFleet().serve(worker(1), worker(2)), often)
-	register(t, s, worker(1))
+	s, c := cutting(t, b.New(t), newFleet().serve(Worker(1), Worker(2)), often)
+	register(t, s, Worker(1))
 	before := s.Snapshot().Revision
 	if err := s.Ready(t.Context()); err != nil {
 		t.Fatal(err)
@@ -169,7 +169,7 @@ func testStoreGone(t *testing.T, b Backend) {
 	if !isUnavailable(s.Ready(t.Context())) || s.Snapshot().Revision != before || s.Snapshot().Worker(uuidOf(1)) == nil {
 		t.Error("the last snapshot is to keep serving")
 	}
-	_, err := s.Register(t.Context(), admin, input(worker(2)), false)
+	_, err := s.Register(t.Context(), admin, input(Worker(2)), false)
 	if e := refused(t, err, "store_unavailable"); e.Kind.HTTPStatus() != 503 {
 		t.Error(e.Kind)
 	}
@@ -184,13 +184,13 @@ func testStoreGone(t *testing.T, b Backend) {
 	eventually(t, "the age grows", func() bool { return s.Age() > age })
 	c.off.Store(false)
 	eventually(t, "it catches up by itself", func() bool { return s.StoreError() == nil })
-	register(t, s, worker(2))
+	register(t, s, Worker(2))
 }
 
 func testUnknownCommit(t *testing.T, b Backend) {
-	s, c := cutting(t, b.New(t), newFleet().serve(worker(1)), often)
+	s, c := cutting(t, b.New(t), newFleet().serve(Worker(1)), often)
 	c.drops.Store(true)
-	_, err := s.Register(t.Context(), admin, input(worker(1)), false)
+	_, err := s.Register(t.Context(), admin, input(Worker(1)), false)
 	refused(t, err, "store_unavailable")
 	c.drops.Store(false)
 	eventually(t, "what was stored is seen", func() bool { return s.Snapshot().Worker(uuidOf(1)) != nil })
@@ -206,12 +206,12 @@ func testNothingLeft(t *testing.T, b Backend) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := registry.Open(t.Context(), store, registry.Options{Logger: logger(t), Inspector: newFleet().serve(worker(1))})
+	s, err := registry.Open(t.Context(), store, registry.Options{Logger: logger(t), Inspector: newFleet().serve(Worker(1))})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.Watch(t.Context())
-	register(t, s, worker(1))
+	register(t, s, Worker(1))
 	if err := s.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -219,8 +219,8 @@ func testNothingLeft(t *testing.T, b Backend) {
 }
 
 func testServiceClosed(t *testing.T, b Backend) {
-	s := service(t, b.New(t), newFleet().serve(worker(1)))
-	register(t, s, worker(1))
+	s := service(t, b.New(t), newFleet().serve(Worker(1)))
+	register(t, s, Worker(1))
 	if err := s.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -233,8 +233,8 @@ func testServiceClosed(t *testing.T, b Backend) {
 
 // testBusy holds the writers up and asks for a change with little patience.
 func testBusy(t *testing.T, b Backend) {
-	s, c := cutting(t, b.New(t), newFleet().serve(worker(1)), func(o *registry.Options) { o.WriteTimeout = 100 * time.Millisecond })
-	register(t, s, worker(1))
+	s, c := cutting(t, b.New(t), newFleet().serve(Worker(1)), func(o *registry.Options) { o.WriteTimeout = 100 * time.Millisecond })
+	register(t, s, Worker(1))
 	holding, free := make(chan struct{}), make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {

@@ -17,8 +17,8 @@ func isUnavailable(err error) bool { return fault.Is(err, "store_unavailable") }
 
 func testChangesByRevision(t *testing.T, b Backend) {
 	s := opened(t, b.New(t))
-	insert(t, s, worker(1), worker(2), worker(3)) // 1
-	changed := worker(2)
+	insert(t, s, Worker(1), Worker(2), Worker(3)) // 1
+	changed := Worker(2)
 	changed.Name = "changed"
 	write(t, s, func(ctx context.Context, tx registry.Tx) error { return tx.UpdateWorker(ctx, changed) })   // 2
 	write(t, s, func(ctx context.Context, tx registry.Tx) error { return tx.DeleteWorker(ctx, uuidOf(3)) }) // 3
@@ -34,7 +34,7 @@ func testChangesByRevision(t *testing.T, b Backend) {
 			t.Errorf("since %d: %+v", c.since, got)
 		}
 	}
-	insert(t, s, worker(3)) // 4: back again, so no longer deleted
+	insert(t, s, Worker(3)) // 4: back again, so no longer deleted
 	if got := load(t, s, 2); got.Full || len(got.Workers) != 1 || len(got.Deleted) != 0 {
 		t.Errorf("%+v", got)
 	}
@@ -42,7 +42,7 @@ func testChangesByRevision(t *testing.T, b Backend) {
 
 func testForgotten(t *testing.T, b Backend) {
 	s := opened(t, at(b.Place(t), b.Forgetful))
-	insert(t, s, worker(1), worker(2), worker(3))
+	insert(t, s, Worker(1), Worker(2), Worker(3))
 	write(t, s, func(ctx context.Context, tx registry.Tx) error { return tx.DeleteWorker(ctx, uuidOf(1)) }) // 2
 	for range Remembered {
 		insert(t, s)
@@ -100,7 +100,7 @@ func testRandomHistories(t *testing.T, b Backend) {
 
 // step does one thing to the transaction and to the model.
 func step(ctx context.Context, tx registry.Tx, model map[registry.WorkerID]*registry.Worker, op int) error {
-	w := worker(op % 10)
+	w := Worker(op % 10)
 	old := model[w.ID]
 	switch {
 	case old == nil:

@@ -52,7 +52,7 @@ func testHeld(t *testing.T, b Backend) {
 		return
 	}
 	refused(t, err, "store_locked")
-	insert(t, first, worker(1)) // the refusal did the holder no harm
+	insert(t, first, Worker(1)) // the refusal did the holder no harm
 	if err := first.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -111,13 +111,13 @@ func never(o *registry.Options) { o.PollInterval = time.Hour }
 func testReaches(t *testing.T, b Backend) {
 	f := newFleet()
 	for n := range 20 {
-		f.serve(worker(n))
+		f.serve(Worker(n))
 	}
 	all := replicas(t, b, 3, f, never) // so that only a notification can tell
 	watch := all[1].Watch(t.Context())
 	var last registry.Revision
 	for n := range 20 {
-		register(t, all[n%2*2], worker(n))
+		register(t, all[n%2*2], Worker(n))
 		eventually(t, fmt.Sprint("worker ", n, " is seen"), func() bool { return all[1].Snapshot().Worker(uuidOf(n)) != nil })
 	}
 	for snap := range watch {
@@ -149,7 +149,7 @@ func (deaf) Changed() <-chan struct{} { return nil }
 
 func testPollAlone(t *testing.T, b Backend) {
 	open := b.New(t)
-	f := newFleet().serve(worker(1))
+	f := newFleet().serve(Worker(1))
 	writer := service(t, open, f)
 	store, err := open(t.Context(), logger(t))
 	if err != nil {
@@ -159,7 +159,7 @@ func testPollAlone(t *testing.T, b Backend) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	register(t, writer, worker(1))
+	register(t, writer, Worker(1))
 	eventually(t, "a poll finds it", func() bool { return s.Snapshot().Worker(uuidOf(1)) != nil })
 	if err := s.Close(t.Context()); err != nil {
 		t.Error(err)
@@ -169,12 +169,12 @@ func testPollAlone(t *testing.T, b Backend) {
 func testTwoWriters(t *testing.T, b Backend) {
 	f := newFleet()
 	for n := range 8 {
-		f.serve(worker(n))
+		f.serve(Worker(n))
 	}
 	all := replicas(t, b, 2, f)
 	for n := range 8 {
 		outcomes := both(all, func(s *registry.Service) error {
-			_, err := s.Register(t.Context(), admin, input(worker(n)), false)
+			_, err := s.Register(t.Context(), admin, input(Worker(n)), false)
 			return err
 		})
 		if outcomes != "ok uuid_taken" {
@@ -215,8 +215,8 @@ func both(all []*registry.Service, do func(*registry.Service) error) string {
 }
 
 func testEnrolTogether(t *testing.T, b Backend) {
-	all := replicas(t, b, 3, newFleet().serve(worker(1)))
-	in := input(worker(1))
+	all := replicas(t, b, 3, newFleet().serve(Worker(1)))
+	in := input(Worker(1))
 	in.Enrols = true
 	outcomes := both(all, func(s *registry.Service) error {
 		_, err := s.Register(t.Context(), admin, in, false)
@@ -233,8 +233,8 @@ func testEnrolTogether(t *testing.T, b Backend) {
 }
 
 func testPauseEndsOnce(t *testing.T, b Backend) {
-	all := replicas(t, b, 3, newFleet().serve(worker(1)))
-	register(t, all[0], worker(1))
+	all := replicas(t, b, 3, newFleet().serve(Worker(1)))
+	register(t, all[0], Worker(1))
 	p := registry.Patch{Active: ptr(false), Until: ptr(time.Now().Add(300 * time.Millisecond))}
 	if _, err := all[1].Update(t.Context(), admin, uuidOf(1), p, ""); err != nil {
 		t.Fatal(err)
@@ -251,9 +251,9 @@ func testPauseEndsOnce(t *testing.T, b Backend) {
 }
 
 func testReadYourWrites(t *testing.T, b Backend) {
-	all := replicas(t, b, 2, newFleet().serve(worker(1)), never)
+	all := replicas(t, b, 2, newFleet().serve(Worker(1)), never)
 	var rev atomic.Int64
-	register(t, all[0], worker(1))
+	register(t, all[0], Worker(1))
 	rev.Store(1)
 	// A client that reads at one replica and writes at the other is never told
 	// that its revision is old, however late the other hears of it.

@@ -27,7 +27,7 @@ const scribbled = 10
 func Scribbler() registry.Inspector {
 	f := newFleet()
 	for n := range scribbled {
-		w := worker(n)
+		w := Worker(n)
 		f.serve(w)
 		w.URL = otherURL(n)
 		f.serve(w)
@@ -44,7 +44,7 @@ func Scribble(ctx context.Context, s *registry.Service, r *rand.Rand) (action st
 	n := r.IntN(scribbled)
 	w := s.Snapshot().Worker(uuidOf(n))
 	if w == nil {
-		_, err = s.Register(ctx, admin, input(worker(n)), false)
+		_, err = s.Register(ctx, admin, input(Worker(n)), false)
 		return registry.ActionRegistered, uuidOf(n), err
 	}
 	switch r.IntN(7) {
@@ -54,7 +54,7 @@ func Scribble(ctx context.Context, s *registry.Service, r *rand.Rand) (action st
 	case 1:
 		to := otherURL(n)
 		if w.URL == to {
-			to = worker(n).URL
+			to = Worker(n).URL
 		}
 		_, err = s.Update(ctx, admin, w.ID, registry.Patch{URL: &to}, "")
 		return registry.ActionUpdated, w.ID, err
@@ -184,6 +184,6 @@ func Exercise(t testing.TB, s *registry.Service) {
 		}
 	}
 	for n := range scribbled / 2 {
-		register(t, s, worker(n))
+		register(t, s, Worker(n))
 	}
 }

@@ -164,7 +164,7 @@ func serviceTests() map[string]func(*testing.T, Backend) {
 
 func testRegister(t *testing.T, b Backend) {
 	open := b.New(t)
-	w := worker(1)
+	w := Worker(1)
 	s := service(t, open, newFleet().serve(w))
 	in := input(w)
 	in.UUID, in.Name = "{"+strings.ToUpper(in.UUID)+"}", ""
@@ -202,7 +202,7 @@ func testRegister(t *testing.T, b Backend) {
 }
 
 func testDryRun(t *testing.T, b Backend) {
-	w := worker(1)
+	w := Worker(1)
 	s := service(t, b.New(t), newFleet().serve(w))
 	before := s.Snapshot().Revision
 	got, err := s.Register(t.Context(), admin, input(w), true)
@@ -212,20 +212,20 @@ func testDryRun(t *testing.T, b Backend) {
 	if s.Snapshot().Worker(w.ID) != nil || s.Snapshot().Revision != before || len(audited(t, s)) != 0 {
 		t.Error("a dry run left something")
 	}
-	_, err = s.Register(t.Context(), admin, input(worker(2)), true)
+	_, err = s.Register(t.Context(), admin, input(Worker(2)), true)
 	refused(t, err, "unreachable")
 }
 
 func testConflicts(t *testing.T, b Backend) {
-	f := newFleet().serve(worker(1), worker(2))
+	f := newFleet().serve(Worker(1), Worker(2))
 	s := service(t, b.New(t), f)
-	register(t, s, worker(1), worker(2))
+	register(t, s, Worker(1), Worker(2))
 	calls := f.called()
 	for name, c := range map[string]struct{ uuid, url, code string }{
 		"same uuid":            {string(uuidOf(1)), "http://other:1/", "uuid_taken"},
-		"same uuid, other url": {"{" + strings.ToUpper(string(uuidOf(1))) + "}", worker(2).URL, "uuid_taken"},
+		"same uuid, other url": {"{" + strings.ToUpper(string(uuidOf(1))) + "}", Worker(2).URL, "uuid_taken"},
 		"same url":             {string(uuidOf(3)), "HTTP://w1:8080/./filter", "url_taken"},
-		"both the same":        {string(uuidOf(1)), worker(1).URL, "uuid_taken"},
+		"both the same":        {string(uuidOf(1)), Worker(1).URL, "uuid_taken"},
 	} {
 		for _, dry := range []bool{true, false} {
 			_, err := s.Register(t.Context(), admin, registry.RegisterInput{URL: c.url, UUID: c.uuid}, dry)
@@ -235,29 +235,29 @@ func testConflicts(t *testing.T, b Backend) {
 		}
 	}
 	// All that is wrong with the body comes before conflicts.
-	_, err := s.Register(t.Context(), admin, registry.RegisterInput{URL: worker(1).URL, UUID: string(uuidOf(1)), Transport: "soap"}, false)
+	_, err := s.Register(t.Context(), admin, registry.RegisterInput{URL: Worker(1).URL, UUID: string(uuidOf(1)), Transport: "soap"}, false)
 	refused(t, err, "bad_transport")
 	if f.called() != calls {
 		t.Errorf("%d calls for what was refused", f.called()-calls)
 	}
 	// Another path of the same origin is another url, with the same answer.
-	elsewhere := worker(3)
+	elsewhere := Worker(3)
 	elsewhere.URL = "http://w1:8080/other"
 	f.serve(elsewhere)
 	register(t, s, elsewhere)
 }
 
 func testLateConflicts(t *testing.T, b Backend) {
-	f := newFleet().serve(worker(1))
+	f := newFleet().serve(Worker(1))
 	s := service(t, b.New(t), f)
 	first := true
 	f.before = func() {
 		if first { // a second registration overtakes the first while it calls the worker
 			first = false
-			register(t, s, worker(1))
+			register(t, s, Worker(1))
 		}
 	}
-	_, err := s.Register(t.Context(), admin, input(worker(1)), false)
+	_, err := s.Register(t.Context(), admin, input(Worker(1)), false)
 	refused(t, err, "uuid_taken")
 	if n := len(audited(t, s)); n != 1 {
 		t.Errorf("%d rows", n)
@@ -265,9 +265,9 @@ func testLateConflicts(t *testing.T, b Backend) {
 }
 
 func testEnrolment(t *testing.T, b Backend) {
-	f := newFleet().serve(worker(1))
+	f := newFleet().serve(Worker(1))
 	s := service(t, b.New(t), f)
-	in := input(worker(1))
+	in := input(Worker(1))
 	in.Enrols = true
 	var wg sync.WaitGroup
 	for range 4 {
@@ -312,7 +312,7 @@ func testAnswers(t *testing.T, b Backend) {
 		"other class":    {registry.Info{Class: "extract", Type: "ConnectorExtractor", ID: uuidOf(1), Version: "1"}, nil, "unsupported_class unsupported_type"},
 		"no answer":      {registry.Info{}, fault.New(fault.Unprocessable, "timeout", "5 s"), "timeout"},
 	} {
-		w := worker(1)
+		w := Worker(1)
 		f.byURL[w.URL], f.errs[w.URL] = c.info, c.err
 		_, err := s.Register(t.Context(), admin, input(w), false)
 		var e *fault.Error
@@ -331,8 +331,8 @@ func testAnswers(t *testing.T, b Backend) {
 			t.Errorf("%s: does not list what is supported: %v", name, e.Violations)
 		}
 	}
-	f.errs[worker(1).URL] = errors.New("no fault")
-	_, err := s.Register(t.Context(), admin, input(worker(1)), false)
+	f.errs[Worker(1).URL] = errors.New("no fault")
+	_, err := s.Register(t.Context(), admin, input(Worker(1)), false)
 	refused(t, err, "internal")
 }
 
@@ -377,9 +377,9 @@ func testGatewayID(t *testing.T, b Backend) {
 
 func testQuarantine(t *testing.T, b Backend) {
 	open := b.New(t)
-	f := newFleet().serve(worker(1))
+	f := newFleet().serve(Worker(1))
 	s := service(t, open, f)
-	register(t, s, worker(1))
+	register(t, s, Worker(1))
 	for range 2 {
 		if err := s.Quarantine(t.Context(), uuidOf(1), "answers as another"); err != nil {
 			t.Fatal(err)
@@ -416,15 +416,15 @@ func testQuarantine(t *testing.T, b Backend) {
 	if _, err := s.Deregister(t.Context(), admin, uuidOf(1)); err != nil {
 		t.Fatal(err)
 	}
-	register(t, s, worker(1))
+	register(t, s, Worker(1))
 	if s.Snapshot().Worker(uuidOf(1)).Quarantined != nil {
 		t.Error("still in quarantine")
 	}
 }
 
 func testVersions(t *testing.T, b Backend) {
-	s := service(t, b.New(t), newFleet().serve(worker(1)))
-	register(t, s, worker(1))
+	s := service(t, b.New(t), newFleet().serve(Worker(1)))
+	register(t, s, Worker(1))
 	id, split := uuidOf(1), 500
 	_, err := s.Update(t.Context(), admin, id, registry.Patch{Settings: registry.SettingsInput{MaxElementsPerCall: &split}}, "")
 	refused(t, err, "bad_settings")
@@ -466,10 +466,10 @@ func testVersions(t *testing.T, b Backend) {
 }
 
 func testDeregister(t *testing.T, b Backend) {
-	rules := worker(4)
+	rules := Worker(4)
 	rules.Type = registry.TypeRuleTransformation
-	s := service(t, b.New(t), newFleet().serve(worker(1), worker(2), worker(3), rules))
-	register(t, s, worker(1), worker(2), worker(3), rules)
+	s := service(t, b.New(t), newFleet().serve(Worker(1), Worker(2), Worker(3), rules))
+	register(t, s, Worker(1), Worker(2), Worker(3), rules)
 	for _, c := range []struct {
 		n    int
 		want string
@@ -491,7 +491,7 @@ func testDeregister(t *testing.T, b Backend) {
 }
 
 func testUnstorableText(t *testing.T, b Backend) {
-	w := worker(1)
+	w := Worker(1)
 	w.Version = "1\x002"
 	f := newFleet().serve(w)
 	s := service(t, b.New(t), f)

@@ -46,7 +46,7 @@ func testEmpty(t *testing.T, b Backend) {
 
 func testEveryField(t *testing.T, b Backend) {
 	s := opened(t, b.New(t))
-	w := worker(1)
+	w := Worker(1)
 	w.Name, w.URL, w.Version = "Zürich 'quoted' \"x\" \\ 日本", "https://W1/Filter?a=%41&b=;--", "1.0-β"
 	w.Active, w.PausedUntil = false, noon.Add(1)
 	w.PausedUntil = noon.AddDate(1, 0, 0)
@@ -62,7 +62,7 @@ func testEveryField(t *testing.T, b Backend) {
 	if len(got) != 1 || !same(got[0], w) {
 		t.Fatalf("stored %+v\nloaded %+v", w, got)
 	}
-	plain := worker(1)
+	plain := Worker(1)
 	write(t, s, func(ctx context.Context, tx registry.Tx) error { return tx.UpdateWorker(ctx, plain) })
 	if got := load(t, s, 0).Workers; len(got) != 1 || !same(got[0], plain) {
 		t.Fatalf("stored %+v\nloaded %+v", plain, got[0])
@@ -71,9 +71,9 @@ func testEveryField(t *testing.T, b Backend) {
 
 func testRollback(t *testing.T, b Backend) {
 	s := opened(t, b.New(t))
-	insert(t, s, worker(1))
+	insert(t, s, Worker(1))
 	_, err := s.Write(t.Context(), func(ctx context.Context, tx registry.Tx) error {
-		if err := errors.Join(tx.InsertWorker(ctx, worker(2)), tx.DeleteWorker(ctx, uuidOf(1)), tx.Audit(ctx, entry(1)),
+		if err := errors.Join(tx.InsertWorker(ctx, Worker(2)), tx.DeleteWorker(ctx, uuidOf(1)), tx.Audit(ctx, entry(1)),
 			tx.SetGateway(ctx, uuidOf(9))); err != nil {
 			return err
 		}
@@ -97,38 +97,38 @@ func testPanic(t *testing.T, b Backend) {
 			}
 		}()
 		_, err := s.Write(t.Context(), func(ctx context.Context, tx registry.Tx) error {
-			if err := tx.InsertWorker(ctx, worker(1)); err != nil {
+			if err := tx.InsertWorker(ctx, Worker(1)); err != nil {
 				return err
 			}
 			panic("on purpose")
 		})
 		t.Error("came back with", err)
 	}()
-	if insert(t, s, worker(2)) != 1 || len(load(t, s, 0).Workers) != 1 {
+	if insert(t, s, Worker(2)) != 1 || len(load(t, s, 0).Workers) != 1 {
 		t.Error("the transaction that panicked left something")
 	}
 }
 
 func testUnique(t *testing.T, b Backend) {
 	s := opened(t, b.New(t))
-	insert(t, s, worker(1), worker(2))
+	insert(t, s, Worker(1), Worker(2))
 	for name, c := range map[string]struct {
 		want error
 		do   func(ctx context.Context, tx registry.Tx) error
 	}{
 		"uuid": {registry.ErrUUIDTaken, func(ctx context.Context, tx registry.Tx) error {
-			w := worker(1)
+			w := Worker(1)
 			w.URL = "http://elsewhere:1/"
 			return tx.InsertWorker(ctx, w)
 		}},
 		"url": {registry.ErrURLTaken, func(ctx context.Context, tx registry.Tx) error {
-			w := worker(3)
+			w := Worker(3)
 			w.URL = "HTTP://W1.:8080/./filter"
 			return tx.InsertWorker(ctx, w)
 		}},
 		"url of an update": {registry.ErrURLTaken, func(ctx context.Context, tx registry.Tx) error {
-			w := worker(2)
-			w.URL = worker(1).URL
+			w := Worker(2)
+			w.URL = Worker(1).URL
 			return tx.UpdateWorker(ctx, w)
 		}},
 	} {
@@ -149,7 +149,7 @@ func testNotFound(t *testing.T, b Backend) {
 			_, err := tx.WorkerByURL(ctx, "http://a:1")
 			return err
 		},
-		"update": func(ctx context.Context, tx registry.Tx) error { return tx.UpdateWorker(ctx, worker(1)) },
+		"update": func(ctx context.Context, tx registry.Tx) error { return tx.UpdateWorker(ctx, Worker(1)) },
 		"delete": func(ctx context.Context, tx registry.Tx) error { return tx.DeleteWorker(ctx, uuidOf(1)) },
 	} {
 		if _, err := s.Write(t.Context(), do); !errors.Is(err, registry.ErrNotFound) {
@@ -162,21 +162,21 @@ func testNotFound(t *testing.T, b Backend) {
 // freed and taken again, in one transaction and in several.
 func testFreedKeys(t *testing.T, b Backend) {
 	s := opened(t, b.New(t))
-	insert(t, s, worker(1), worker(2))
+	insert(t, s, Worker(1), Worker(2))
 	for range 20 {
 		write(t, s, func(ctx context.Context, tx registry.Tx) error { return tx.DeleteWorker(ctx, uuidOf(1)) })
-		insert(t, s, worker(1))
-		moved := worker(1)
+		insert(t, s, Worker(1))
+		moved := Worker(1)
 		moved.URL = "http://elsewhere:8080/"
 		write(t, s, func(ctx context.Context, tx registry.Tx) error { return tx.UpdateWorker(ctx, moved) })
-		taken := worker(2)
-		taken.URL = worker(1).URL
+		taken := Worker(2)
+		taken.URL = Worker(1).URL
 		write(t, s, func(ctx context.Context, tx registry.Tx) error { return tx.UpdateWorker(ctx, taken) })
-		write(t, s, func(ctx context.Context, tx registry.Tx) error { return tx.UpdateWorker(ctx, worker(2)) })
-		write(t, s, func(ctx context.Context, tx registry.Tx) error { return tx.UpdateWorker(ctx, worker(1)) })
+		write(t, s, func(ctx context.Context, tx registry.Tx) error { return tx.UpdateWorker(ctx, Worker(2)) })
+		write(t, s, func(ctx context.Context, tx registry.Tx) error { return tx.UpdateWorker(ctx, Worker(1)) })
 	}
 	c := load(t, s, 0)
-	if c.Revision != 1+20*6 || len(c.Workers) != 2 || !same(c.Workers[0], worker(1)) || !same(c.Workers[1], worker(2)) {
+	if c.Revision != 1+20*6 || len(c.Workers) != 2 || !same(c.Workers[0], Worker(1)) || !same(c.Workers[1], Worker(2)) {
 		t.Errorf("%+v", c)
 	}
 }
@@ -228,7 +228,7 @@ func testWritersInLine(t *testing.T, b Backend) {
 		wg.Go(func() {
 			for i := range each {
 				rev, err := s.Write(t.Context(), func(ctx context.Context, tx registry.Tx) error {
-					return errors.Join(tx.InsertWorker(ctx, worker(n*each+i)), tx.Audit(ctx, entry(n*each+i)))
+					return errors.Join(tx.InsertWorker(ctx, Worker(n*each+i)), tx.Audit(ctx, entry(n*each+i)))
 				})
 				if err != nil {
 					t.Error(err)
@@ -259,13 +259,13 @@ func testReopen(t *testing.T, b Backend) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	insert(t, s, worker(1))
+	insert(t, s, Worker(1))
 	write(t, s, func(ctx context.Context, tx registry.Tx) error { return tx.SetGateway(ctx, uuidOf(9)) })
 	if err := errors.Join(s.Close(t.Context()), s.Close(t.Context())); err != nil {
 		t.Fatal("close, twice:", err)
 	}
 	c := load(t, opened(t, open), 0)
-	if c.Revision != 2 || len(c.Workers) != 1 || !same(c.Workers[0], worker(1)) || c.Gateway != uuidOf(9) {
+	if c.Revision != 2 || len(c.Workers) != 1 || !same(c.Workers[0], Worker(1)) || c.Gateway != uuidOf(9) {
 		t.Errorf("%+v", c)
 	}
 }
@@ -306,7 +306,7 @@ func testContextOver(t *testing.T, b Backend) {
 	s := opened(t, b.New(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := s.Write(ctx, func(ctx context.Context, tx registry.Tx) error { return tx.InsertWorker(ctx, worker(1)) }); err == nil {
+	if _, err := s.Write(ctx, func(ctx context.Context, tx registry.Tx) error { return tx.InsertWorker(ctx, Worker(1)) }); err == nil {
 		t.Error("written")
 	}
 	if _, err := s.Load(ctx, 0); err == nil {
@@ -315,7 +315,7 @@ func testContextOver(t *testing.T, b Backend) {
 	ctx, cancel = context.WithCancel(t.Context())
 	_, err := s.Write(ctx, func(ctx context.Context, tx registry.Tx) error {
 		defer cancel() // the caller goes away in the middle
-		return tx.InsertWorker(ctx, worker(1))
+		return tx.InsertWorker(ctx, Worker(1))
 	})
 	if err == nil {
 		t.Error("written though the context ended before the commit")

@@ -97,8 +97,8 @@ func uuidOf(n int) registry.WorkerID {
 	return registry.WorkerID(fmt.Sprintf("8a8a8a8a-0000-4000-8000-%012d", n))
 }
 
-// worker is a plain record.
-func worker(n int) *registry.Worker {
+// Worker is the nth plain record, with its own uuid, name and url.
+func Worker(n int) *registry.Worker {
 	return &registry.Worker{
 		ID: uuidOf(n), Name: fmt.Sprintf("worker %03d", n), URL: fmt.Sprintf("http://w%d:8080/filter", n),
 		Class: registry.ClassResult, Type: registry.TypeGraphSecurity, Version: "1.0.0",

@@ -32,8 +32,8 @@ func ptr[T any](v T) *T { return &v }
 func testWishes(t *testing.T, b Backend) {
 	open := b.New(t)
 	c := &clock{at: noon}
-	s := service(t, open, newFleet().serve(worker(1)), func(o *registry.Options) { o.Clock = c.now })
-	register(t, s, worker(1))
+	s := service(t, open, newFleet().serve(Worker(1)), func(o *registry.Options) { o.Clock = c.now })
+	register(t, s, Worker(1))
 	c.advance(time.Minute)
 	p := registry.Patch{Name: ptr("new name"), Settings: registry.SettingsInput{
 		Timeout: ptr("1500ms"), OnFailure: ptr("hide"), Mask: ptr(true), Identity: ptr("exchange"), Audience: ptr("w1"), MaxConcurrent: ptr(3),
@@ -61,15 +61,15 @@ func testWishes(t *testing.T, b Backend) {
 }
 
 func testNoChange(t *testing.T, b Backend) {
-	f := newFleet().serve(worker(1))
+	f := newFleet().serve(Worker(1))
 	s := service(t, b.New(t), f)
-	register(t, s, worker(1))
+	register(t, s, Worker(1))
 	if err := s.Quarantine(t.Context(), uuidOf(1), "x"); err != nil {
 		t.Fatal(err)
 	}
 	calls, rev, rows := f.called(), s.Snapshot().Revision, len(audited(t, s))
 	for _, p := range []registry.Patch{
-		{}, {Name: ptr(worker(1).Name), URL: ptr(worker(1).URL), Active: ptr(true), Settings: registry.SettingsInput{Timeout: ptr("2000ms")}},
+		{}, {Name: ptr(Worker(1).Name), URL: ptr(Worker(1).URL), Active: ptr(true), Settings: registry.SettingsInput{Timeout: ptr("2000ms")}},
 	} {
 		got, err := s.Update(t.Context(), admin, uuidOf(1), p, "1")
 		if err != nil || got.Worker.Revision != 1 || got.Worker.Quarantined == nil {
@@ -82,8 +82,8 @@ func testNoChange(t *testing.T, b Backend) {
 }
 
 func testIfMatch(t *testing.T, b Backend) {
-	s := service(t, b.New(t), newFleet().serve(worker(1)))
-	register(t, s, worker(1))
+	s := service(t, b.New(t), newFleet().serve(Worker(1)))
+	register(t, s, Worker(1))
 	for _, never := range []string{"2", `"2"`, "*", `W/"1"`, "01", "+1", " 1", `"1", "2"`, `'1'`, "1.0", "-1", "abc"} {
 		_, err := s.Update(t.Context(), admin, uuidOf(1), registry.Patch{Name: ptr("x")}, never)
 		if e := refused(t, err, "revision_mismatch"); e.Kind != fault.Precondition {
@@ -99,9 +99,9 @@ func testIfMatch(t *testing.T, b Backend) {
 }
 
 func testPatchMistakes(t *testing.T, b Backend) {
-	f := newFleet().serve(worker(1))
+	f := newFleet().serve(Worker(1))
 	s := service(t, b.New(t), f)
-	register(t, s, worker(1))
+	register(t, s, Worker(1))
 	calls := f.called()
 	_, err := s.Update(t.Context(), admin, uuidOf(1), registry.Patch{
 		Name: ptr("bad\x07name"), URL: ptr("ftp://x"), Until: ptr(noon),
@@ -123,9 +123,9 @@ func testPatchMistakes(t *testing.T, b Backend) {
 }
 
 func testMove(t *testing.T, b Backend) {
-	f := newFleet().serve(worker(1))
+	f := newFleet().serve(Worker(1))
 	s := service(t, b.New(t), f)
-	register(t, s, worker(1))
+	register(t, s, Worker(1))
 	if _, err := s.RecordConformance(t.Context(), admin, uuidOf(1), registry.Conformance{Level: registry.LevelLaws}); err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func testMove(t *testing.T, b Backend) {
 	}
 	_, err := s.Update(t.Context(), admin, uuidOf(1), registry.Patch{URL: ptr("http://nobody:1/")}, "")
 	refused(t, err, "unreachable")
-	moved := worker(1)
+	moved := Worker(1)
 	moved.URL, moved.Version, moved.Type = "grpc://w1:9000", "2.0.0", registry.TypeRuleTransformation
 	f.serve(moved)
 	got, err := s.Update(t.Context(), admin, uuidOf(1), registry.Patch{URL: &moved.URL}, "")
@@ -146,7 +146,7 @@ func testMove(t *testing.T, b Backend) {
 	if got.Warning == "" {
 		t.Error("the last security worker became another type without a warning")
 	}
-	other := worker(2)
+	other := Worker(2)
 	other.URL = "http://w9:1/"
 	f.serve(other)
 	_, err = s.Update(t.Context(), admin, uuidOf(1), registry.Patch{URL: &other.URL}, "")
@@ -154,9 +154,9 @@ func testMove(t *testing.T, b Backend) {
 }
 
 func testMoveTaken(t *testing.T, b Backend) {
-	f := newFleet().serve(worker(1), worker(2))
+	f := newFleet().serve(Worker(1), Worker(2))
 	s := service(t, b.New(t), f)
-	register(t, s, worker(1), worker(2))
+	register(t, s, Worker(1), Worker(2))
 	calls := f.called()
 	_, err := s.Update(t.Context(), admin, uuidOf(1), registry.Patch{URL: ptr("http://W2:8080/filter")}, "")
 	refused(t, err, "url_taken")
@@ -164,10 +164,10 @@ func testMoveTaken(t *testing.T, b Backend) {
 		t.Error("called for what was refused")
 	}
 	// Taken only while the worker is being called.
-	to := worker(1)
+	to := Worker(1)
 	to.URL = "http://free:1/"
 	f.serve(to)
-	rival := worker(3)
+	rival := Worker(3)
 	rival.URL = to.URL
 	var once sync.Once
 	f.before = func() {
@@ -189,10 +189,10 @@ func testMoveTaken(t *testing.T, b Backend) {
 }
 
 func testMovedMeanwhile(t *testing.T, b Backend) {
-	f := newFleet().serve(worker(1))
+	f := newFleet().serve(Worker(1))
 	s := service(t, b.New(t), f)
-	register(t, s, worker(1))
-	to := worker(1)
+	register(t, s, Worker(1))
+	to := Worker(1)
 	to.URL = "http://free:1/"
 	f.serve(to)
 	var once sync.Once
@@ -212,10 +212,10 @@ func testMovedMeanwhile(t *testing.T, b Backend) {
 }
 
 func testRemovedMeanwhile(t *testing.T, b Backend) {
-	f := newFleet().serve(worker(1))
+	f := newFleet().serve(Worker(1))
 	s := service(t, b.New(t), f)
-	register(t, s, worker(1))
-	to := worker(1)
+	register(t, s, Worker(1))
+	to := Worker(1)
 	to.URL = "http://free:1/"
 	f.serve(to)
 	f.before = func() {
@@ -231,8 +231,8 @@ func testRemovedMeanwhile(t *testing.T, b Backend) {
 }
 
 func testOneWins(t *testing.T, b Backend) {
-	s := service(t, b.New(t), newFleet().serve(worker(1)))
-	register(t, s, worker(1))
+	s := service(t, b.New(t), newFleet().serve(Worker(1)))
+	register(t, s, Worker(1))
 	const rounds, writers = 5, 6
 	for round := range rounds {
 		rev := fmt.Sprintf("%q", fmt.Sprint(round+1))
@@ -257,8 +257,8 @@ func testOneWins(t *testing.T, b Backend) {
 
 func testPause(t *testing.T, b Backend) {
 	c := &clock{at: noon}
-	s := service(t, b.New(t), newFleet().serve(worker(1), worker(2)), func(o *registry.Options) { o.Clock, o.MinSecurityWorkers = c.now, 1 })
-	register(t, s, worker(1), worker(2))
+	s := service(t, b.New(t), newFleet().serve(Worker(1), Worker(2)), func(o *registry.Options) { o.Clock, o.MinSecurityWorkers = c.now, 1 })
+	register(t, s, Worker(1), Worker(2))
 	pause := registry.Patch{Active: ptr(false)}
 	got, err := s.Update(t.Context(), admin, uuidOf(1), pause, "")
 	if err != nil || got.Worker.Active || !strings.Contains(got.Warning, "one active") || lastAction(t, s) != registry.ActionPaused {
