@@ -79,6 +79,33 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
+// TestIPv6: literals in brackets work over both transports.
+func TestIPv6(t *testing.T) {
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Skipf("no IPv6 loopback here: %v", err)
+	}
+	rest := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(goodInfo)) }))
+	_ = rest.Listener.Close()
+	rest.Listener = l
+	rest.Start()
+	defer rest.Close()
+	l6, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := grpc.NewServer()
+	workerv1.RegisterGraphSecurityServer(s, &grpcWorker{describe: func(context.Context) (*workerv1.DescribeResponse, error) { return description(), nil }})
+	done := make(chan struct{})
+	go func() { defer close(done); _ = s.Serve(l6) }()
+	defer func() { s.Stop(); <-done }()
+	for _, c := range []struct{ url, transport string }{{"http://" + l.Addr().String() + "/f", "rest"}, {"grpc://" + l6.Addr().String(), "grpc"}} {
+		if _, err := inspector(probe.InspectorConfig{}).Inspect(t.Context(), c.url, registry.Transport(c.transport)); err != nil {
+			t.Errorf("%s: %v", c.url, err)
+		}
+	}
+}
+
 func TestEveryWayToMisdescribe(t *testing.T) {
 	for _, c := range []struct {
 		name string

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/muster-fleet/muster/proto/fault"
@@ -21,9 +22,9 @@ const Root = "/api/workers"
 
 const defaultBodyDeadline = 10 * time.Second
 
-// Handler returns the REST API. It is to be mounted at Root and at Root+"/", and
-// answers everything there: what is not part of the API with a 404 problem. It is
-// safe for concurrent use.
+// Handler returns the REST API. It is to be mounted at Root, at Root+"/" and at
+// OpenAPIPath, and answers everything there: what is not part of the API with a
+// 404 problem. It is safe for concurrent use.
 func Handler(d Deps) http.Handler {
 	if d.BodyDeadline <= 0 {
 		d.BodyDeadline = defaultBodyDeadline
@@ -40,6 +41,16 @@ func Handler(d Deps) http.Handler {
 	for path, ops := range byPath {
 		mux.Handle(path, s.path(ops))
 	}
+	description := sync.OnceValues(func() ([]byte, error) { return describe(d.Version) })
+	mux.Handle(OpenAPIPath, s.path(map[string]operation{http.MethodGet: {handle: func(*service) handler {
+		return func(w http.ResponseWriter, _ *http.Request, _ registry.Actor) error {
+			body, err := description()
+			if err != nil {
+				return err
+			}
+			return writeJSON(w, http.StatusOK, mediaJSON, json.RawMessage(body))
+		}
+	}}}))
 	mux.Handle("/", s.guarded(func(http.ResponseWriter, *http.Request, registry.Actor) error {
 		return fault.New(fault.NotFound, "not_found", "there is nothing at this path; the API is described at %s", OpenAPIPath)
 	}))

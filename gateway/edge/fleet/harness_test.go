@@ -69,7 +69,7 @@ func newGateway(t *testing.T, running bool) *gateway {
 	}
 	g := &gateway{t: t, svc: svc, prober: prober}
 	deps := fleet.Deps{
-		Registry: svc, Prober: prober, Logger: log, BodyDeadline: time.Second,
+		Registry: svc, Prober: prober, Logger: log, BodyDeadline: time.Second, Version: "1.2.3",
 		Guard:     func(r *http.Request) (registry.Actor, error) { return who(r.Header.Get("Authorization")) },
 		GRPCGuard: func(ctx context.Context) (registry.Actor, error) { return who(metadataToken(ctx)) },
 	}

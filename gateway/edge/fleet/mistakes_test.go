@@ -116,6 +116,19 @@ func TestHeadersPathsAndMethods(t *testing.T) {
 	}
 }
 
+// TestDescriptionIsServed beside the calls, behind the same guard.
+func TestDescriptionIsServed(t *testing.T) {
+	g := newGateway(t, false)
+	for range 2 {
+		r := g.do("GET", "/api/openapi.json", "")
+		if r.status != 200 || r.json(t)["openapi"] != "3.1.0" || r.json(t)["info"].(map[string]any)["version"] != "1.2.3" {
+			t.Errorf("got %d %s", r.status, r.body)
+		}
+	}
+	g.do("GET", "/api/openapi.json", "", "Authorization", "-").problem(t, 401, "invalid_token")
+	g.do("POST", "/api/openapi.json", "{}").problem(t, 405, "method_not_allowed")
+}
+
 // TestGuardComesFirst: without the right to, nothing is learned of paths,
 // methods or bodies.
 func TestGuardComesFirst(t *testing.T) {

@@ -42,12 +42,17 @@ func Describe(doc *huma.OpenAPI) {
 	}
 }
 
-// OpenAPI serves the description of this package's calls to anyone, as JSON. The
-// description is made once.
-func OpenAPI(version string) (http.Handler, error) {
+// describe returns the description of this package's calls.
+func describe(version string) ([]byte, error) {
 	doc := NewDocument(version)
 	Describe(doc)
-	body, err := json.Marshal(doc)
+	return json.Marshal(doc)
+}
+
+// OpenAPI serves the description of this package's calls to anyone, as JSON;
+// Handler serves it to those whom its Guard lets pass.
+func OpenAPI(version string) (http.Handler, error) {
+	body, err := describe(version)
 	if err != nil {
 		return nil, err
 	}
