@@ -97,7 +97,7 @@ func Kill(t testing.TB, place string) []Ack {
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
-	wait := time.Duration(rand.Int64N(int64(150 * time.Millisecond)))
+	wait := time.Duration(rand.Int64N(int64(250 * time.Millisecond)))
 	lines := bufio.NewReader(out)
 	if rand.IntN(5) > 0 {
 		if _, err := lines.ReadBytes('\n'); err != nil {
@@ -168,10 +168,15 @@ func testKill(t *testing.T, b Backend) {
 		if err != nil {
 			t.Fatalf("kill %d: %v", n, err)
 		}
+		for range 3 {
+			if action, _, err := Scribble(t.Context(), s, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))); err != nil {
+				t.Fatalf("kill %d: %s: %v", n, action, err)
+			}
+		}
 		if n%10 == 9 || n == kills-1 {
 			Exercise(t, s)
-			ledger.Check(t, store, nil)
 		}
+		ledger.Check(t, store, nil)
 		if err := s.Close(t.Context()); err != nil {
 			t.Fatalf("kill %d: close: %v", n, err)
 		}
