@@ -39,9 +39,11 @@ func TestCollectorRefuses(t *testing.T) {
 		"object mask":  {[]*workerv1.VerdictChunk{with(chunk(0, 10, 0xff, 3), func(c *workerv1.VerdictChunk) { c.Masks = []*workerv1.Mask{{Property: "a", Value: []byte(`{}`)}} })}, ReasonBadMask},
 		"no JSON mask": {[]*workerv1.VerdictChunk{with(chunk(0, 10, 0xff, 3), func(c *workerv1.VerdictChunk) { c.Masks = []*workerv1.Mask{{Property: "a", Value: []byte(`nul`)}} })}, ReasonBadMask},
 		"spaced mask":  {[]*workerv1.VerdictChunk{with(chunk(0, 10, 0xff, 3), func(c *workerv1.VerdictChunk) { c.Masks = []*workerv1.Mask{{Property: "a", Value: []byte(`1 `)}} })}, ReasonBadMask},
-		"long mask":    {[]*workerv1.VerdictChunk{with(chunk(0, 10, 0xff, 3), func(c *workerv1.VerdictChunk) { c.Masks = []*workerv1.Mask{{Property: "a", Value: []byte(`"` + strings.Repeat("x", MaxMask) + `"`)}} })}, ReasonBadMask},
-		"long reason":  {[]*workerv1.VerdictChunk{with(chunk(0, 10, 0xff, 3), func(c *workerv1.VerdictChunk) { c.Reasons = []*workerv1.Reason{{Code: strings.Repeat("x", 201)}} })}, ReasonBadReason},
-		"far reason":   {[]*workerv1.VerdictChunk{with(chunk(0, 10, 0xff, 3), func(c *workerv1.VerdictChunk) { c.Reasons = []*workerv1.Reason{{Ordinal: 11}} })}, ReasonBadChunk},
+		"long mask": {[]*workerv1.VerdictChunk{with(chunk(0, 10, 0xff, 3), func(c *workerv1.VerdictChunk) {
+			c.Masks = []*workerv1.Mask{{Property: "a", Value: []byte(`"` + strings.Repeat("x", MaxMask) + `"`)}}
+		})}, ReasonBadMask},
+		"long reason": {[]*workerv1.VerdictChunk{with(chunk(0, 10, 0xff, 3), func(c *workerv1.VerdictChunk) { c.Reasons = []*workerv1.Reason{{Code: strings.Repeat("x", 201)}} })}, ReasonBadReason},
+		"far reason":  {[]*workerv1.VerdictChunk{with(chunk(0, 10, 0xff, 3), func(c *workerv1.VerdictChunk) { c.Reasons = []*workerv1.Reason{{Ordinal: 11}} })}, ReasonBadChunk},
 	} {
 		for _, n := range []int{10, -1} {
 			err := collect(NewCollector(n, true), c.chunks, 10)

@@ -3,7 +3,10 @@ package verdict
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"sync/atomic"
+
+	"github.com/muster-fleet/muster/workers/element"
 )
 
 // lookahead is how many elements are tried in order before the table of ids is
@@ -86,6 +89,71 @@ func (m *matcher) guess() int {
 		return -1
 	}
 	return k
+}
+
+// rewritten reads the next element as one that was sent, written anew. It
+// reports false when that is not so, or cannot be told; nothing is consumed then.
+func (m *matcher) rewritten() (done bool, err error) {
+	k := m.candidate()
+	if k < 0 {
+		return false, nil
+	}
+	other := false
+	_, err = m.w.take(func(b []byte) (int, error) {
+		n, err := m.single.Follow(b, m.b, k, elementDepth)
+		other = errors.Is(err, element.ErrOther)
+		return n, err
+	})
+	if other {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if err := m.show(k); err != nil {
+		return false, err
+	}
+	sent := m.b.View(k)
+	for _, j := range m.single.Missing() {
+		m.set.strips = append(m.set.strips, Strip{uint32(k - m.o.From), m.intern(sent.Property(j).Name)})
+	}
+	for _, c := range m.single.Changes() {
+		p := element.Property{Name: sent.Property(c.Property).Name, Value: c.Value}
+		if err := m.changed(k, p); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+var idMember = []byte(`"elementId"`)
+
+// candidate tells which element the next one probably is: by its id where that
+// comes first, else the one whose turn it is; -1 when there is none.
+func (m *matcher) candidate() int {
+	rest := m.w.rest()
+	if len(rest) == 0 {
+		return -1
+	}
+	rest = bytes.TrimLeft(rest[1:], " \n\r\t")
+	if !bytes.HasPrefix(rest, idMember) {
+		if m.cursor < m.o.To {
+			return m.cursor
+		}
+		return -1
+	}
+	rest = bytes.TrimLeft(rest[len(idMember):], " \n\r\t:")
+	if len(rest) == 0 || rest[0] != '"' {
+		return -1
+	}
+	size := bytes.IndexByte(rest[1:], '"')
+	if size < 0 {
+		return -1
+	}
+	if k, ok := m.ordinal(rest[1 : 1+size]); ok {
+		return k
+	}
+	return -1
 }
 
 // ordinal finds the element with an id among those that were sent.

@@ -146,7 +146,7 @@ func (j *judged) differs(s *Set) string {
 
 // decode reads one strict JSON document into maps; numbers keep their text.
 func decode(text []byte) (any, bool) {
-	if !jsontext.Value(bytes.Clone(text)).IsValid() || depth(text) > element.MaxDepth {
+	if !jsontext.Value(bytes.Clone(text)).IsValid() || depth(text) > element.MaxDepth+1 {
 		return nil, false
 	}
 	dec := json.NewDecoder(bytes.NewReader(text))

@@ -253,7 +253,10 @@ func (m *matcher) element() error {
 		}
 	}
 	m.parsed++
-	_, err := m.w.take(func(b []byte) (int, error) { return m.single.Element(b, m.b.Kind(), 3) })
+	if done, err := m.rewritten(); done || err != nil {
+		return err
+	}
+	_, err := m.w.take(func(b []byte) (int, error) { return m.single.Element(b, m.b.Kind(), elementDepth) })
 	if err != nil {
 		return m.jsonError(err)
 	}
@@ -267,6 +270,10 @@ func (m *matcher) element() error {
 	}
 	return m.compare(ordinal, &v)
 }
+
+// elementDepth is how many arrays and objects count as open around an element
+// of a reply: as many as in a request, so that what could be sent can come back.
+const elementDepth = 2
 
 // show notes that an element came back.
 func (m *matcher) show(ordinal int) error {

@@ -33,6 +33,7 @@ func (e *ShapeError) NotObject() bool { return e.why == flawNotObject }
 type Single struct {
 	p     parser
 	batch Batch
+	f     follower
 }
 
 // Value reads the value that begins at b[0] and returns its length. depth is
@@ -67,7 +68,10 @@ func (s *Single) Element(b []byte, kind Kind, depth int) (int, error) {
 func (s *Single) View() View { return s.batch.View(0) }
 
 // Release lets go of the bytes read last, so that they can be collected.
-func (s *Single) Release() { s.batch.reset(s.batch.kind, nil) }
+func (s *Single) Release() {
+	s.batch.reset(s.batch.kind, nil)
+	clear(s.f.changes[:cap(s.f.changes)])
+}
 
 func (s *Single) result(n int) (int, error) {
 	switch n {

@@ -46,6 +46,17 @@ func (t *template) reset() {
 	t.text, t.ends, t.which = t.text[:0], t.ends[:0], t.which[:0]
 }
 
+// cut leaves the first n names.
+func (t *template) cut(n int) {
+	if n < len(t.ends) {
+		t.ends, t.which = t.ends[:n], t.which[:n]
+		t.text = t.text[:0]
+		if n > 0 {
+			t.text = t.text[:t.ends[n-1]]
+		}
+	}
+}
+
 // add appends a name, given without quotes.
 func (t *template) add(name []byte, which int) {
 	if len(t.text)+len(name) > maxTemplate {
