@@ -101,7 +101,7 @@ func (p *Prober) hurry(e *entry) {
 	p.mu.Lock()
 	if e.index >= 0 && p.entries[e.id] == e {
 		e.due = time.Now()
-		heap.Fix(&p.queue, e.index)
+		heap.Fix(&p.lane(e).queue, e.index)
 	}
 	p.mu.Unlock()
 	p.rouse()
@@ -128,13 +128,13 @@ func (p *Prober) sync(start bool) {
 			e.due = now.Add(p.cfg.Interval/2 + rand.N(p.cfg.Interval/2))
 		}
 		p.entries[w.ID] = e
-		heap.Push(&p.queue, e)
+		heap.Push(&p.lane(e).queue, e)
 	}
 	for id, e := range p.entries {
 		if snap.Worker(id) == nil {
 			delete(p.entries, id)
 			if e.index >= 0 {
-				heap.Remove(&p.queue, e.index)
+				heap.Remove(&p.lane(e).queue, e.index)
 			}
 		}
 	}
@@ -152,6 +152,20 @@ func (e *entry) sync(w *registry.Worker, now time.Time) {
 	if e.s.wish != w { // snapshots share the records that did not change
 		e.s.sync(w, now)
 	}
+}
+
+// lane is a queue of workers and how many of them are being probed.
+type lane struct {
+	queue   queue
+	running int
+}
+
+// lane is the one that a worker is in. The caller holds p.mu.
+func (p *Prober) lane(e *entry) *lane {
+	if e.slow {
+		return &p.lanes[1]
+	}
+	return &p.lanes[0]
 }
 
 // queue is a heap of entries by due time.

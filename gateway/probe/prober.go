@@ -23,6 +23,8 @@ const (
 	// DefaultConcurrency is how many probes run at once.
 	DefaultConcurrency = 256
 
+	// slowProbe is how long a probe takes that puts its worker into the slow lane.
+	slowProbe = time.Second
 	// retryStore is how soon a quarantine that could not be stored is tried again.
 	retryStore = time.Second
 )
@@ -32,8 +34,10 @@ type Config struct {
 	// Interval is how often each worker is probed, give or take a tenth; 0 means
 	// DefaultInterval, and less than MinInterval is an error.
 	Interval time.Duration
-	// Concurrency bounds the probes under way; 0 means DefaultConcurrency. With
-	// more workers than it can serve, each is probed less often.
+	// Concurrency bounds the probes under way; 0 means DefaultConcurrency, and 2
+	// is the least. With more workers than it can serve, each is probed less
+	// often. Half of it is kept for workers that answer quickly, so that those
+	// which let a probe run into its timeout hold up only each other.
 	Concurrency int
 }
 
@@ -73,16 +77,16 @@ type Prober struct {
 
 	mu       sync.RWMutex
 	entries  map[registry.WorkerID]*entry
-	queue    queue
-	running  int
+	lanes    [2]lane
 	revision registry.Revision // of the snapshot that entries were made from
 }
 
 // entry is one worker under watch.
 type entry struct {
 	id    registry.WorkerID
-	due   time.Time // guarded by Prober.mu, like index
-	index int       // in the queue; -1 while a probe is under way
+	due   time.Time // guarded by Prober.mu, like index and slow
+	index int       // in its lane's queue; -1 while a probe is under way
+	slow  bool      // the last probe took longer than slowProbe
 
 	mu sync.Mutex
 	s  *standing
@@ -142,24 +146,31 @@ func (p *Prober) Run(ctx context.Context) {
 	}
 }
 
-// next takes the worker whose probe is due, or says how long to wait for one. It
+// next takes a worker whose probe is due, or says how long to wait for one. It
 // is woken when a probe ends.
 func (p *Prober) next() (*entry, time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.queue) == 0 || p.running >= p.cfg.Concurrency {
-		return nil, time.Hour
+	shortest := time.Hour
+	for i := range p.lanes {
+		l := &p.lanes[i]
+		if len(l.queue) == 0 || l.running >= max(p.cfg.Concurrency/len(p.lanes), 1) {
+			continue
+		}
+		if wait := time.Until(l.queue[0].due); wait > 0 {
+			shortest = min(shortest, wait)
+			continue
+		}
+		l.running++
+		return heap.Pop(&l.queue).(*entry), 0
 	}
-	if wait := time.Until(p.queue[0].due); wait > 0 {
-		return nil, wait
-	}
-	p.running++
-	return heap.Pop(&p.queue).(*entry), 0
+	return nil, shortest
 }
 
 // visit is one turn of a worker: store what waits to be stored, probe, store
 // what follows from that.
 func (p *Prober) visit(ctx context.Context, e *entry) {
+	began := time.Now()
 	failed := p.settle(ctx, e) != nil
 	if _, err := p.probe(ctx, e); err == nil {
 		failed = p.settle(ctx, e) != nil
@@ -169,10 +180,11 @@ func (p *Prober) visit(ctx context.Context, e *entry) {
 		wait = min(wait, retryStore)
 	}
 	p.mu.Lock()
-	p.running--
+	p.lane(e).running--
 	if p.entries[e.id] == e {
-		e.due = time.Now().Add(wait)
-		heap.Push(&p.queue, e)
+		now := time.Now()
+		e.due, e.slow = now.Add(wait), now.Sub(began) > slowProbe
+		heap.Push(&p.lane(e).queue, e)
 	}
 	p.mu.Unlock()
 	p.rouse()

@@ -470,8 +470,47 @@ func TestTenThousand(t *testing.T) {
 		wantState(t, p, 9_999, registry.StateUnknown)
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if w.most != 100 {
-			t.Errorf("%d probes ran at once, want 100", w.most)
+		if w.most != 50 { // all of them are in the lane of the quick, so far
+			t.Errorf("%d probes ran at once, want 50", w.most)
+		}
+	})
+}
+
+// TestDeadWorkersHoldUpOnlyEachOther: with far more dead workers than probes may
+// run, those that answer are probed as often as ever.
+func TestDeadWorkersHoldUpOnlyEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := answering(func(ctx context.Context, i int) (registry.Info, error) {
+			if i < 500 {
+				time.Sleep(5 * time.Second)
+				return fails(ctx, i)
+			}
+			time.Sleep(10 * time.Millisecond)
+			return info(i), nil
+		})
+		p, _ := start(t, probe.Config{Concurrency: 20}, newMemory(600), w)
+		time.Sleep(10 * time.Minute) // the dead ones find their lane
+		synctest.Wait()
+		before := w.counts()
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		after := w.counts()
+		for i := range 600 {
+			url := fmt.Sprintf("http://w%05d:1/", i)
+			n := after[url] - before[url]
+			switch {
+			case i >= 500 && (n < 50 || n > 70):
+				t.Errorf("healthy worker %d was probed %d times in 600 s, want about 60", i, n)
+			case i < 500 && (n < 1 || n > 4):
+				t.Errorf("dead worker %d was probed %d times in 600 s, want about 2", i, n)
+			}
+		}
+		wantState(t, p, 0, registry.StateUnreachable)
+		wantState(t, p, 599, registry.StateHealthy)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.most > 20 {
+			t.Errorf("%d probes ran at once, want at most 20", w.most)
 		}
 	})
 }
