@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"fmt"
 	"iter"
 
 	"github.com/muster-fleet/muster/workers/element"
@@ -20,6 +21,16 @@ const (
 // keeping an Element keeps the whole body in memory. Safe for concurrent readers.
 type Element struct {
 	view element.View
+}
+
+// ParseElement reads one element of the contract's shape, such as a test of an
+// author's function needs. The Element keeps raw, which must not change.
+func ParseElement(kind Kind, raw []byte) (Element, error) {
+	b, err := element.ParseElements(kind, 0, raw, []uint32{0}, []uint32{uint32(len(raw))})
+	if err != nil {
+		return Element{}, fmt.Errorf("worker: not an element of the contract: %w", err)
+	}
+	return Element{view: b.View(0)}, nil
 }
 
 // Kind returns Nodes or Relationships.
