@@ -9,7 +9,7 @@ import (
 
 func TestTableIsTotal(t *testing.T) {
 	names := map[string]Kind{}
-	for k := Internal; k < kinds; k++ {
+	for k := range kinds {
 		if k.String() == "" || k.HTTPStatus() == 0 || k.GRPCCode() == codes.OK {
 			t.Errorf("kind %d has a hole in its row: %q, HTTP %d, gRPC %s", k, k, k.HTTPStatus(), k.GRPCCode())
 		}
@@ -41,7 +41,7 @@ func TestKindsAreFrozen(t *testing.T) {
 
 func TestHTTPKindGoesBack(t *testing.T) {
 	seen := map[int]Kind{}
-	for k := Internal; k < kinds; k++ {
+	for k := range kinds {
 		if other, taken := seen[k.HTTPStatus()]; taken {
 			t.Errorf("%s and %s are both sent as HTTP %d", k, other, k.HTTPStatus())
 		}
@@ -62,7 +62,7 @@ func TestHTTPKindGoesBack(t *testing.T) {
 
 // A peer that sends no details still gets a kind of the same code.
 func TestCodeKindKeepsTheCode(t *testing.T) {
-	for k := Internal; k < kinds; k++ {
+	for k := range kinds {
 		if got := codeKind(k.GRPCCode()); got.GRPCCode() != k.GRPCCode() {
 			t.Errorf("%s is read as %s, which is sent as %s", k.GRPCCode(), got, got.GRPCCode())
 		}
