@@ -102,7 +102,7 @@ func (f *failure) fault(w *registry.Worker) *fault.Error {
 func violation(v *verdict.Violation) *failure {
 	return &failure{
 		row: rowViolation, reason: v.Reason, cause: v,
-		detail: "its answer breaks the worker contract (" + v.Reason + "); nothing of it was used",
+		detail: "its answer breaks the worker contract; nothing of it was used",
 	}
 }
 

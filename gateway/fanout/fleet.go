@@ -198,6 +198,9 @@ func (f *Fleet) leg(w *registry.Worker) *leg {
 	defer f.mu.Unlock()
 	old := *f.legs.Load()
 	l := f.legFor(old[w.ID], w)
+	if f.closed {
+		l.carrier.close() // what it connects is not kept
+	}
 	if f.closed || l == old[w.ID] {
 		return l
 	}

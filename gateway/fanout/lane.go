@@ -171,6 +171,10 @@ func (l *lane) conclude() {
 		return
 	}
 	out.Nodes, out.Relationships = l.verdicts(element.Nodes), l.verdicts(element.Relationships)
+	if l.w.Settings.Mask {
+		out.Nodes = l.s.shapes.fit(element.Nodes, out.Nodes)
+		out.Relationships = l.s.shapes.fit(element.Relationships, out.Relationships)
+	}
 	if l.admitted {
 		l.concluded = true
 		l.leg.settle(settleSuccess)

@@ -39,6 +39,7 @@ type Stream struct {
 	rest   []int // indexes of REST workers
 	held   *held
 	n      [2]int // elements sent so far, by kind
+	shapes *shapes
 	typ    element.Type
 	closed bool
 }
@@ -57,6 +58,9 @@ func (f *Fleet) Open(ctx context.Context, call *StreamCall) (*Stream, error) {
 	for i, w := range call.Workers {
 		if w.Transport == registry.TransportGRPC {
 			s.lanes = append(s.lanes, newLane(s, i, w))
+			if w.Settings.Mask && s.shapes == nil {
+				s.shapes = newShapes()
+			}
 			continue
 		}
 		s.rest = append(s.rest, i)
@@ -81,6 +85,9 @@ func (s *Stream) Send(c *element.Chunk) error {
 		if err := s.held.add(b); err != nil {
 			return err
 		}
+	}
+	if s.shapes != nil {
+		s.shapes.note(b)
 	}
 	var whole *chunk // encoded once for all who get it as it is
 	for _, l := range s.lanes {

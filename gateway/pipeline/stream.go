@@ -68,8 +68,8 @@ func (s *Stream) Add(k element.Kind, base uint64, data []byte, starts, ends []ui
 // Decide says that all elements have come, and returns what may be seen. The
 // verdicts are by place: an element that came twice is judged twice. There is
 // no decision before every worker has ended well. The elements are gone by then,
-// so a worker's strips and masks of properties that an element does not have are
-// still among the verdicts; whoever applies them ignores those.
+// so strips of properties that an element does not have are still among the
+// verdicts of workers over gRPC; whoever applies them finds nothing to strip.
 func (s *Stream) Decide() (*Decision, error) {
 	outcomes, err := s.asked.Finish()
 	if err != nil {
