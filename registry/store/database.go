@@ -69,11 +69,11 @@ func (d *Database) Write(ctx context.Context, fn func(context.Context, registry.
 		// First of all: on PostgreSQL this takes the row's lock, so that all
 		// writers of all replicas stand in one line and each sees what the ones
 		// before it did.
-		err := tx.QueryRowContext(ctx, `UPDATE registry_state SET revision = revision + 1 WHERE id = 1 RETURNING revision`).
-			Scan(&t.rev)
+		rev64, err := t.count(ctx, "revision")
 		if err != nil {
-			return d.explain("begin a change", err)
+			return err
 		}
+		t.rev = registry.Revision(rev64)
 		if err := fn(ctx, t); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/muster-fleet/muster/registry"
@@ -18,6 +19,37 @@ type transaction struct {
 }
 
 var _ registry.Tx = (*transaction)(nil)
+
+// The one thing that DuckDB must not be asked for is to free a key and take it
+// again in one transaction, be it in so many words, by RETURNING from an update
+// of a table with a key, or by an update of a unique column: when the commit of
+// such a transaction fails, say on a full disk, DuckDB 1.5.5 ends the whole
+// process (docs/adr/0021). Hence two statements here, and the url's uniqueness
+// checked by the transaction.
+
+// count moves one of the state's counters on and returns it.
+func (t *transaction) count(ctx context.Context, column string) (n int64, err error) {
+	_, err = t.tx.ExecContext(ctx, `UPDATE registry_state SET `+column+` = `+column+` + 1 WHERE id = 1`)
+	if err != nil {
+		return 0, t.explain("begin a change", err)
+	}
+	err = t.tx.QueryRowContext(ctx, `SELECT `+column+` FROM registry_state WHERE id = 1`).Scan(&n)
+	return n, t.explain("begin a change", err)
+}
+
+// freeURL fails with ErrURLTaken when another worker has the url.
+func (t *transaction) freeURL(ctx context.Context, w *registry.Worker) error {
+	switch other, err := t.WorkerByURL(ctx, w.URL); {
+	case errors.Is(err, registry.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case other.ID != w.ID:
+		return registry.ErrURLTaken
+	default:
+		return nil
+	}
+}
 
 // Worker implements registry.WorkerTx.
 func (t *transaction) Worker(ctx context.Context, id registry.WorkerID) (*registry.Worker, error) {
@@ -37,6 +69,9 @@ func (t *transaction) WorkerByURL(ctx context.Context, url string) (*registry.Wo
 
 // InsertWorker implements registry.WorkerTx.
 func (t *transaction) InsertWorker(ctx context.Context, w *registry.Worker) error {
+	if err := t.freeURL(ctx, w); err != nil {
+		return err
+	}
 	args, err := t.columns(w)
 	if err != nil {
 		return err
@@ -54,6 +89,9 @@ func (t *transaction) InsertWorker(ctx context.Context, w *registry.Worker) erro
 
 // UpdateWorker implements registry.WorkerTx.
 func (t *transaction) UpdateWorker(ctx context.Context, w *registry.Worker) error {
+	if err := t.freeURL(ctx, w); err != nil {
+		return err
+	}
 	args, err := t.columns(w)
 	if err != nil {
 		return err
@@ -151,10 +189,9 @@ func (t *transaction) Gateway(ctx context.Context) (id registry.WorkerID, err er
 
 // Audit implements registry.Tx.
 func (t *transaction) Audit(ctx context.Context, e registry.AuditEntry) error {
-	err := t.tx.QueryRowContext(ctx, `UPDATE registry_state SET audited = audited + 1 WHERE id = 1 RETURNING audited`).
-		Scan(&e.Number)
-	if err != nil {
-		return t.explain("number an audit row", err)
+	var err error
+	if e.Number, err = t.count(ctx, "audited"); err != nil {
+		return err
 	}
 	_, err = t.tx.ExecContext(ctx, `INSERT INTO audit_log (number, id, revision, happened, actor_subject, actor_issuer,
 		actor_name, request_id, address, action, resource, before_json, after_json, result)

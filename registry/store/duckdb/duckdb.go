@@ -172,10 +172,7 @@ func explainer(path string) func(error) error {
 		}
 		switch d.Type {
 		case duckdb.ErrorTypeConstraint:
-			// The message names the column: `Duplicate key "url_key: ..."`.
-			if strings.Contains(d.Msg, "url_key:") {
-				return registry.ErrURLTaken
-			}
+			// The message names the column: `Duplicate key "uuid: ..."`.
 			if strings.Contains(d.Msg, `"uuid:`) {
 				return registry.ErrUUIDTaken
 			}

@@ -116,6 +116,11 @@ func testUnique(t *testing.T, b Backend) {
 		want error
 		do   func(ctx context.Context, tx registry.Tx) error
 	}{
+		"uuid and url": {registry.ErrURLTaken, func(ctx context.Context, tx registry.Tx) error {
+			w := Worker(1)
+			w.URL = Worker(2).URL
+			return tx.InsertWorker(ctx, w)
+		}},
 		"uuid": {registry.ErrUUIDTaken, func(ctx context.Context, tx registry.Tx) error {
 			w := Worker(1)
 			w.URL = "http://elsewhere:1/"

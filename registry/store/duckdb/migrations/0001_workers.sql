@@ -1,6 +1,8 @@
 -- +goose Up
--- DuckDB: PRIMARY KEY and UNIQUE only. CREATE INDEX does not survive a kill, and
--- FOREIGN KEY refuses transactions that are right (docs/adr/0021).
+-- DuckDB: PRIMARY KEY only. CREATE INDEX does not survive a kill, FOREIGN KEY
+-- refuses transactions that are right, and a failed commit that changes a UNIQUE
+-- column ends the process (docs/adr/0021). Urls are unique all the same: the one
+-- writer looks first.
 
 CREATE TABLE registry_state (
     id        INTEGER PRIMARY KEY,
@@ -23,7 +25,7 @@ CREATE TABLE workers (
     uuid                TEXT        PRIMARY KEY,
     name                TEXT        NOT NULL,
     url                 TEXT        NOT NULL,
-    url_key             TEXT        NOT NULL UNIQUE,
+    url_key             TEXT        NOT NULL,
     class               TEXT        NOT NULL,
     type                TEXT        NOT NULL,
     version             TEXT        NOT NULL,
