@@ -159,7 +159,7 @@ func batches(t testing.TB) []*element.Batch {
 // TestReadReplyAgreesWithOracle: the matcher and the slow reading of the
 // specification give the same verdicts, or both find a violation.
 func TestReadReplyAgreesWithOracle(t *testing.T) {
-	rounds := 60_000
+	rounds := 30_000
 	if testing.Short() {
 		rounds = 6_000
 	}

@@ -2,6 +2,7 @@ package element
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,44 +34,53 @@ func parse(t *testing.T, body string, o Options) *Request {
 	return r
 }
 
-// TestRefusals lists every mistake with the words that must tell of it.
-func TestRefusals(t *testing.T) {
+// refusal is a bad body and the words that must tell of it.
+type refusal struct{ body, want string }
+
+// shapeRefusals are the mistakes of shape.
+func shapeRefusals() map[string]refusal {
+	return map[string]refusal{
+		"empty":             {"", "ends too early"},
+		"truncated":         {`{"parameters":`, "ends too early (byte 14)"},
+		"no object":         {`[]`, "the body has to be an object"},
+		"trailing bytes":    {nodes() + "x", "after the end of the JSON document (byte 41)"},
+		"second document":   {nodes() + nodes(), "after the end"},
+		"byte order mark":   {"\xef\xbb\xbf" + nodes(), "not valid JSON (byte 0)"},
+		"no type":           {`{"parameters":{},"data":[]}`, "parameters.type has to be there"},
+		"no parameters":     {`{"data":[]}`, "parameters.type has to be there"},
+		"odd parameters":    {`{"parameters":[],"data":[]}`, "parameters has to be an object"},
+		"unknown type":      {`{"parameters":{"type":"edges"},"data":[]}`, "nodes, relationships or graph (byte 22)"},
+		"type no string":    {`{"parameters":{"type":null},"data":[]}`, "nodes, relationships or graph"},
+		"no data":           {`{"parameters":{"type":"nodes"}}`, "data has to be there"},
+		"data no array":     {`{"parameters":{"type":"nodes"},"data":{}}`, "data has to be an array"},
+		"graph no object":   {`{"parameters":{"type":"graph"},"data":[]}`, "an object with nodes and relationships"},
+		"graph half":        {`{"parameters":{"type":"graph"},"data":{"nodes":[]}}`, "both nodes and relationships"},
+		"graph odd list":    {`{"parameters":{"type":"graph"},"data":{"nodes":[],"relationships":7}}`, "data.relationships has to be an array"},
+		"no element":        {nodes(node, `7`), "data[1]: an element has to be an object"},
+		"no id":             {nodes(node, `{"labels":[],"properties":{}}`), "data[1]: elementId has to be there"},
+		"empty id":          {nodes(`{"elementId":"","labels":[],"properties":{}}`), "data[0]: elementId"},
+		"id no string":      {nodes(`{"elementId":7,"labels":[],"properties":{}}`), "data[0]: elementId has to be there and to be a string that is not empty (byte 52)"},
+		"long id":           {nodes(`{"elementId":"` + strings.Repeat("i", MaxID+1) + `","labels":[],"properties":{}}`), "longer than"},
+		"no labels":         {nodes(`{"elementId":"a","properties":{}}`), "data[0]: labels has to be there"},
+		"labels no strings": {nodes(`{"elementId":"a","labels":["x",1],"properties":{}}`), "data[0]: labels"},
+		"labels null":       {nodes(`{"elementId":"a","labels":null,"properties":{}}`), "data[0]: labels"},
+		"no properties":     {nodes(`{"elementId":"a","labels":[]}`), "data[0]: properties"},
+		"properties list":   {nodes(`{"elementId":"a","labels":[],"properties":[]}`), "data[0]: properties"},
+		"unnamed member":    {nodes(`{"elementId":"a","labels":[],"properties":{},"x":1}`), "data[0]: a member that the contract does not name"},
+		"spelling":          {nodes(`{"elementID":"a","labels":[],"properties":{}}`), "data[0]: a member"},
+		"node with type":    {nodes(`{"elementId":"a","labels":[],"properties":{},"type":"T"}`), "data[0]: a member"},
+		"rel with labels":   {rels(strings.Replace(rel, `"type"`, `"labels":[],"type"`, 1)), "data[0]: a member"},
+		"rel without type":  {rels(strings.Replace(rel, `"type":"T",`, ``, 1)), "data[0]: type"},
+		"rel without start": {rels(strings.Replace(rel, `"startNodeElementId":"a",`, ``, 1)), "data[0]: startNodeElementId"},
+		"rel without end":   {rels(strings.Replace(rel, `"endNodeElementId":"b",`, ``, 1)), "data[0]: endNodeElementId"},
+		"rel odd label":     {rels(strings.Replace(rel, `"type"`, `"startNodeLabel":null,"type"`, 1)), "startNodeLabel and endNodeLabel"},
+	}
+}
+
+// textRefusals are repeated ids and bad JSON.
+func textRefusals() map[string]refusal {
 	deep := strings.Repeat("[", MaxDepth) + strings.Repeat("]", MaxDepth)
-	cases := map[string]struct{ body, want string }{
-		"empty":              {"", "ends too early"},
-		"truncated":          {`{"parameters":`, "ends too early (byte 14)"},
-		"no object":          {`[]`, "the body has to be an object"},
-		"trailing bytes":     {nodes() + "x", "after the end of the JSON document (byte 41)"},
-		"second document":    {nodes() + nodes(), "after the end"},
-		"byte order mark":    {"\xef\xbb\xbf" + nodes(), "not valid JSON (byte 0)"},
-		"no type":            {`{"parameters":{},"data":[]}`, "parameters.type has to be there"},
-		"no parameters":      {`{"data":[]}`, "parameters.type has to be there"},
-		"odd parameters":     {`{"parameters":[],"data":[]}`, "parameters has to be an object"},
-		"unknown type":       {`{"parameters":{"type":"edges"},"data":[]}`, "nodes, relationships or graph (byte 22)"},
-		"type no string":     {`{"parameters":{"type":null},"data":[]}`, "nodes, relationships or graph"},
-		"no data":            {`{"parameters":{"type":"nodes"}}`, "data has to be there"},
-		"data no array":      {`{"parameters":{"type":"nodes"},"data":{}}`, "data has to be an array"},
-		"graph no object":    {`{"parameters":{"type":"graph"},"data":[]}`, "an object with nodes and relationships"},
-		"graph half":         {`{"parameters":{"type":"graph"},"data":{"nodes":[]}}`, "both nodes and relationships"},
-		"graph odd list":     {`{"parameters":{"type":"graph"},"data":{"nodes":[],"relationships":7}}`, "data.relationships has to be an array"},
-		"no element":         {nodes(node, `7`), "data[1]: an element has to be an object"},
-		"no id":              {nodes(node, `{"labels":[],"properties":{}}`), "data[1]: elementId has to be there"},
-		"empty id":           {nodes(`{"elementId":"","labels":[],"properties":{}}`), "data[0]: elementId"},
-		"id no string":       {nodes(`{"elementId":7,"labels":[],"properties":{}}`), "data[0]: elementId has to be there and to be a string that is not empty (byte 52)"},
-		"long id":            {nodes(`{"elementId":"` + strings.Repeat("i", MaxID+1) + `","labels":[],"properties":{}}`), "longer than"},
-		"no labels":          {nodes(`{"elementId":"a","properties":{}}`), "data[0]: labels has to be there"},
-		"labels no strings":  {nodes(`{"elementId":"a","labels":["x",1],"properties":{}}`), "data[0]: labels"},
-		"labels null":        {nodes(`{"elementId":"a","labels":null,"properties":{}}`), "data[0]: labels"},
-		"no properties":      {nodes(`{"elementId":"a","labels":[]}`), "data[0]: properties"},
-		"properties list":    {nodes(`{"elementId":"a","labels":[],"properties":[]}`), "data[0]: properties"},
-		"unnamed member":     {nodes(`{"elementId":"a","labels":[],"properties":{},"x":1}`), "data[0]: a member that the contract does not name"},
-		"spelling":           {nodes(`{"elementID":"a","labels":[],"properties":{}}`), "data[0]: a member"},
-		"node with type":     {nodes(`{"elementId":"a","labels":[],"properties":{},"type":"T"}`), "data[0]: a member"},
-		"rel with labels":    {rels(strings.Replace(rel, `"type"`, `"labels":[],"type"`, 1)), "data[0]: a member"},
-		"rel without type":   {rels(strings.Replace(rel, `"type":"T",`, ``, 1)), "data[0]: type"},
-		"rel without start":  {rels(strings.Replace(rel, `"startNodeElementId":"a",`, ``, 1)), "data[0]: startNodeElementId"},
-		"rel without end":    {rels(strings.Replace(rel, `"endNodeElementId":"b",`, ``, 1)), "data[0]: endNodeElementId"},
-		"rel odd label":      {rels(strings.Replace(rel, `"type"`, `"startNodeLabel":null,"type"`, 1)), "startNodeLabel and endNodeLabel"},
+	return map[string]refusal{
 		"same id":            {nodes(node, `{"elementId":"a","labels":["x"],"properties":{"k":2}}`), "data[1]: the elementId of data[0] again"},
 		"same id escaped":    {nodes(node, strings.Replace(node, `"a"`, `"\u0061"`, 1)), "data[1]: the elementId of data[0] again"},
 		"duplicate name":     {nodes(`{"elementId":"a","labels":[],"properties":{"k":1,"k":2}}`), "data[0]: an object has the same name twice (byte 88)"},
@@ -93,6 +103,11 @@ func TestRefusals(t *testing.T) {
 		"graph place":        {`{"parameters":{"type":"graph"},"data":{"nodes":[],"relationships":[` + rel + `,` + strings.Replace(rel, `"T"`, `1`, 1) + `]}}`, "data.relationships[1]: type"},
 		"graph same id":      {`{"parameters":{"type":"graph"},"data":{"relationships":[],"nodes":[` + node + `,` + strings.Replace(node, `1`, `2`, 1) + `]}}`, "data.nodes[1]: the elementId of data.nodes[0] again"},
 	}
+}
+
+func TestRefusals(t *testing.T) {
+	cases := shapeRefusals()
+	maps.Copy(cases, textRefusals())
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			for _, reader := range []Reader{Fast, Reference} {
