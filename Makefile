@@ -28,8 +28,9 @@ VERSION ?= $(shell git -C $(ROOT) describe --tags --always --dirty 2>/dev/null)
 LDFLAGS ?= $(if $(VERSION),-X main.version=$(VERSION))
 
 .PHONY: run
-run: build ## Start a whole Muster for development (issuer included, data in ./data)
-	$(BIN) dev --data-dir data
+run: build ## Start a gateway with two workers, and ask as alice and bob about a graph of Debian packages
+	@cd workers && go build -o ../bin/ ./cmd/celfilter
+	@tools/demo/run.sh
 
 .PHONY: setup
 setup: ## Install what the tests need beside Go (PostgreSQL, Keycloak, nginx, Python and Node packages)
