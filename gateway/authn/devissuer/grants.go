@@ -70,6 +70,9 @@ func (i *Issuer) answer(r *http.Request) (*grant, *refusal, error) {
 		return nil, refuse(http.StatusBadRequest, "invalid_request", "Missing form parameter: grant_type"), nil
 	}
 	if !slices.Contains(c.grants, kind) {
+		if kind == grantExchange {
+			return nil, refuse(http.StatusBadRequest, "invalid_request", "Standard token exchange is not enabled for the requested client"), nil
+		}
 		return nil, refuse(http.StatusBadRequest, "unauthorized_client", "Client not allowed for this grant type"), nil
 	}
 	switch kind {
@@ -105,8 +108,11 @@ func authenticateClient(r *http.Request) (client, *refusal) {
 		id, secret = r.PostForm.Get("client_id"), r.PostForm.Get("client_secret")
 	}
 	c, ok := clientByID(id)
-	if !ok || c.secret != "" && c.secret != secret {
+	switch {
+	case !ok:
 		return client{}, refuse(http.StatusUnauthorized, "invalid_client", "Invalid client or Invalid client credentials")
+	case c.secret != "" && c.secret != secret:
+		return client{}, refuse(http.StatusUnauthorized, "unauthorized_client", "Invalid client or Invalid client credentials")
 	}
 	return c, nil
 }

@@ -253,8 +253,8 @@ func TestFailedExchanges(t *testing.T) {
 		"unknown audience": {keycloak.Config{}, subject, "stranger", `the issuer refused to exchange the token for audience "stranger" (invalid_client)`},
 		"no audience":      {keycloak.Config{}, subject, "", "the worker has no audience to exchange the token for; set settings.audience"},
 		"bad subject":      {keycloak.Config{}, "x.y.z", worker, `the issuer refused to exchange the token for audience "sample-worker" (invalid_request)`},
-		"wrong secret":     {keycloak.Config{ClientID: devissuer.ClientGateway, ClientSecret: "s3cr3t"}, subject, worker, `the issuer refused to exchange the token for audience "sample-worker" (invalid_client)`},
-		"not allowed":      {keycloak.Config{ClientID: devissuer.ClientGraph, ClientSecret: devissuer.ClientGraph}, subject, worker, `the issuer refused to exchange the token for audience "sample-worker" (unauthorized_client)`},
+		"wrong secret":     {keycloak.Config{ClientID: devissuer.ClientGateway, ClientSecret: "s3cr3t"}, subject, worker, `the issuer refused to exchange the token for audience "sample-worker" (unauthorized_client)`},
+		"not allowed":      {keycloak.Config{ClientID: devissuer.ClientGraph, ClientSecret: devissuer.ClientGraph}, subject, worker, `the issuer refused to exchange the token for audience "sample-worker" (invalid_request)`},
 	} {
 		c.config.Issuer, c.config.Logger = i.URL(), logger
 		e, _ := exchanger(t, c.config)
