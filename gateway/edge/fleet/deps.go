@@ -55,6 +55,9 @@ type Deps struct {
 	// Clock tells the time that registrations are compared with; it must be the
 	// registry's. nil means time.Now.
 	Clock func() time.Time
+	// Ending is closed when the gateway begins to drain: watches, which would
+	// otherwise outlast every drain, end then. nil when there is no draining.
+	Ending <-chan struct{}
 	// Version is the gateway's, shown in the description of the API.
 	Version string
 	// BodyDeadline bounds how long a body may take to come in; 0 means 10 s.

@@ -135,25 +135,42 @@ func (g *GRPC) Deregister(ctx context.Context, req *registryv1.DeregisterRequest
 func (g *GRPC) Watch(_ *registryv1.WatchRequest, stream registryv1.Registry_WatchServer) error {
 	ctx := stream.Context()
 	return g.call(ctx, "Watch", func(registry.Actor) error {
-		sent := registry.Revision(-1)
-		for snap := range g.s.Registry.Watch(ctx) {
-			if snap.Revision == sent {
-				continue // read anew, and nothing has changed
-			}
-			sent = snap.Revision
-			records := make([]Record, len(snap.Workers))
-			for i, w := range snap.Workers {
-				records[i] = g.s.render(w)
-			}
-			if err := stream.Send(&registryv1.WatchResponse{Revision: int64(snap.Revision), Workers: protos(records)}); err != nil {
-				return fault.New(fault.Cancelled, "cancelled", "the watcher went away").Wrap(err)
+		updates := g.s.Registry.Watch(ctx)
+		for sent := registry.Revision(-1); ; {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-g.s.Ending:
+				return errEnding()
+			case snap, open := <-updates:
+				switch {
+				case !open && ctx.Err() != nil:
+					return ctx.Err()
+				case !open:
+					return errEnding()
+				case snap.Revision == sent:
+					continue // read anew, and nothing has changed
+				}
+				sent = snap.Revision
+				if err := stream.Send(g.s.picture(snap)); err != nil {
+					return fault.New(fault.Cancelled, "cancelled", "the watcher went away").Wrap(err)
+				}
 			}
 		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		return fault.New(fault.Unavailable, "draining", "this gateway is shutting down; watch another")
 	})
+}
+
+func errEnding() error {
+	return fault.New(fault.Unavailable, "draining", "this gateway is shutting down; watch another")
+}
+
+// picture is the whole fleet as a watcher gets it.
+func (s *service) picture(snap *registry.Snapshot) *registryv1.WatchResponse {
+	records := make([]Record, len(snap.Workers))
+	for i, w := range snap.Workers {
+		records[i] = s.render(w)
+	}
+	return &registryv1.WatchResponse{Revision: int64(snap.Revision), Workers: protos(records)}
 }
 
 // settingsOf reads settings as wishes, and notes what no wish can be.

@@ -173,21 +173,30 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestWatchEndsWithTheRegistry: a gateway that shuts down says so.
-func TestWatchEndsWithTheRegistry(t *testing.T) {
-	g := newGateway(t, false)
-	watch, err := g.grpc.Watch(asAdmin(t), &registryv1.WatchRequest{})
-	if err != nil {
-		t.Fatal(err)
+// TestWatchEnds: a gateway that drains, or whose registry is closed, says so.
+func TestWatchEnds(t *testing.T) {
+	for name, end := range map[string]func(g *gateway){
+		"draining": func(g *gateway) { close(g.ending) },
+		"closed": func(g *gateway) {
+			if err := g.svc.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGateway(t, false)
+			watch, err := g.grpc.Watch(asAdmin(t), &registryv1.WatchRequest{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := watch.Recv(); err != nil {
+				t.Fatal(err)
+			}
+			end(g)
+			_, err = watch.Recv()
+			mustFail(t, err, codes.Unavailable, "draining")
+		})
 	}
-	if _, err := watch.Recv(); err != nil {
-		t.Fatal(err)
-	}
-	if err := g.svc.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	_, err = watch.Recv()
-	mustFail(t, err, codes.Unavailable, "draining")
 }
 
 func ptr[T any](v T) *T { return &v }

@@ -44,6 +44,7 @@ type gateway struct {
 	grpc   registryv1.RegistryClient
 	svc    *registry.Service
 	prober *probe.Prober
+	ending chan struct{}
 }
 
 // newGateway starts one; with running the prober probes every 100 ms.
@@ -67,9 +68,9 @@ func newGateway(t *testing.T, running bool) *gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gateway{t: t, svc: svc, prober: prober}
+	g := &gateway{t: t, svc: svc, prober: prober, ending: make(chan struct{})}
 	deps := fleet.Deps{
-		Registry: svc, Prober: prober, Logger: log, BodyDeadline: time.Second, Version: "1.2.3",
+		Registry: svc, Prober: prober, Logger: log, BodyDeadline: time.Second, Version: "1.2.3", Ending: g.ending,
 		Guard:     func(r *http.Request) (registry.Actor, error) { return who(r.Header.Get("Authorization")) },
 		GRPCGuard: func(ctx context.Context) (registry.Actor, error) { return who(metadataToken(ctx)) },
 	}
