@@ -64,6 +64,7 @@ func (r *Request) parse(body []byte, o Options) error {
 	if o.Reader == Reference {
 		return r.parseReference(body, o)
 	}
+	original := body
 	r.reset(body, o)
 	end := r.document(body)
 	if end >= 0 && len(r.p.cuts) > 0 {
@@ -74,12 +75,9 @@ func (r *Request) parse(body []byte, o Options) error {
 	if end >= 0 {
 		return r.settle()
 	}
-	err := r.parseReference(body, o)
-	if err == nil {
-		// The readers disagree, which is a defect; the stricter one decides.
-		return fault.New(fault.Invalid, codeInvalid, "the body is not acceptable JSON")
-	}
-	return err
+	// What the scanner does not take, the reference reads again: it words the
+	// refusal, and its reading stands should the two ever disagree.
+	return r.parseReference(original, o)
 }
 
 // Release gives the request's memory back. Nothing that came from the request
