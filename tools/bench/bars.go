@@ -40,12 +40,14 @@ func against(what string, of func(measurement) float64, yardstick string, limit 
 	}
 }
 
-// marginal compares what one more worker costs.
-func marginal(limit float64, mode, yardstickMode string, n, c, few, many int) bar {
+// marginal compares what one more worker costs Muster with what it costs a
+// yardstick, each in a mode of its own.
+func marginal(limit float64, mode, yardstick, yardstickMode string) bar {
+	const n, c, few, many = 10_000, 8, 1, 8
 	own := [2]point{{muster, mode, n, few, c}, {muster, mode, n, many, c}}
-	other := [2]point{{raw, yardstickMode, n, few, c}, {raw, yardstickMode, n, many, c}}
+	other := [2]point{{yardstick, yardstickMode, n, few, c}, {yardstick, yardstickMode, n, many, c}}
 	return bar{
-		name:  fmt.Sprintf("CPU of one more worker, %s, N=%d c=%d, against bytes-raw (%s)", mode, n, c, yardstickMode),
+		name:  fmt.Sprintf("CPU of one more worker, %s, N=%d c=%d, against %s (%s)", mode, n, c, yardstick, yardstickMode),
 		limit: limit, needs: []point{own[0], own[1], other[0], other[1]},
 		ratio: func(m func(point) measurement) float64 {
 			return (cpu(m(own[1])) - cpu(m(own[0]))) / (cpu(m(other[1])) - cpu(m(other[0])))
@@ -63,8 +65,9 @@ func bars() []bar {
 		against("CPU per request", cpu, viaHTTP, 1.7, modeREST, 2, 8, 8),
 		against("p50", p50, nginx1, 3, modeREST, 10_000, 1, 1),
 		against("p50", p50, nginx2, 3.5, modeREST, 1_000, 1, 1),
-		marginal(2.2, modeREST, modeREST, 10_000, 8, 1, 8),
-		marginal(8, modeReformat, modeREST, 10_000, 8, 1, 8),
+		marginal(2.2, modeREST, raw, modeREST),
+		marginal(8, modeReformat, raw, modeREST),
+		marginal(0.45, modeGRPC, rows, modeGRPC),
 	}
 	for _, n := range []int{1_000, 10_000} {
 		for _, w := range []int{1, 3, 8} {

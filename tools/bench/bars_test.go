@@ -23,7 +23,7 @@ func everything(factor float64) map[point]measurement {
 						switch s {
 						case muster:
 							cost = time.Duration(float64(cost) * factor)
-						case plain:
+						case plain, rows:
 							cost *= 20
 						}
 						key := point{s, mode, n, w, c}

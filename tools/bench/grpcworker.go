@@ -27,13 +27,7 @@ type grpcWorker struct {
 func serveGRPCWorker(ctx context.Context, l net.Listener, k int, sizes []int) error {
 	w := &grpcWorker{k: k, visible: map[uint64][]byte{}}
 	for _, n := range sizes {
-		bits := make([]byte, (n+7)/8)
-		for i := range n {
-			if !hides(k, i) {
-				bits[i/8] |= 1 << (i % 8)
-			}
-		}
-		w.visible[uint64(n)] = bits
+		w.visible[uint64(n)] = visibleBits(k, n)
 	}
 	s := grpc.NewServer(grpc.MaxRecvMsgSize(64 << 20))
 	workerv1.RegisterGraphSecurityServer(s, w)

@@ -24,6 +24,7 @@ const (
 	raw     = "bytes-raw"
 	viaHTTP = "bytes-http"
 	plain   = "plain-go"
+	rows    = "grpc-rows"
 	nginx1  = "nginx"
 	nginx2  = "nginx-2"
 	direct  = "direct"

@@ -3,6 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -154,5 +157,39 @@ func TestGRPCWorker(t *testing.T) {
 				t.Errorf("%d elements: verdict %d is wrong", n, i)
 			}
 		}
+	}
+}
+
+func TestRows(t *testing.T) {
+	const n = 2_500 // three chunks
+	var workers []string
+	for k := range 3 {
+		workers = append(workers, serving(t, func(ctx context.Context, l net.Listener) error { return serveRowsWorker(ctx, l, k) }))
+	}
+	addr := serving(t, func(ctx context.Context, l net.Listener) error {
+		g, err := newRowsGateway(workers)
+		if err != nil {
+			return err
+		}
+		return errors.Join(serveHTTP(ctx, l, g), g.close())
+	})
+	got, err := once(t.Context(), target{addr: addr, path: "/filter"}, requestBody(n))
+	if want := fmt.Sprintf(`{"shown":%d}`, count(3, n)); err != nil || string(got) != want {
+		t.Errorf("got %s, %v; want %s", got, err, want)
+	}
+}
+
+func TestRowsEncodeAsAnnounced(t *testing.T) {
+	var nodes []row
+	if err := json.Unmarshal([]byte("["+node(0)+","+node(1)+"]"), &nodes); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range nodes {
+		if got := len(r.append(nil)); got != r.size() || got < nodeSize/2 {
+			t.Errorf("%d bytes, announced %d", got, r.size())
+		}
+	}
+	if _, err := (rowsCodec{}).Marshal("x"); err == nil {
+		t.Error("a string is no chunk")
 	}
 }

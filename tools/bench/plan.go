@@ -164,7 +164,7 @@ func (f *fleetOf) start(ctx context.Context) error {
 		return err
 	}
 	if f.mode == modeGRPC {
-		return nil // the yardsticks speak HTTP/1.1
+		return f.rows(ctx)
 	}
 	list := strings.Join(workers.addrs, ",")
 	kinds := map[string]string{raw: "raw"}
@@ -214,6 +214,21 @@ func (f *fleetOf) muster(ctx context.Context, workers []string) error {
 	return g.register(ctx, transport, workers)
 }
 
+// rows starts the yardstick towards gRPC workers, with workers of its own, as it
+// speaks another protocol.
+func (f *fleetOf) rows(ctx context.Context) error {
+	workers, err := f.self(ctx, "-kind", "rows-worker", "-count", fmt.Sprint(f.w))
+	if err != nil {
+		return err
+	}
+	c, err := f.self(ctx, "-kind", "rows", "-workers", strings.Join(workers.addrs, ","))
+	if err != nil {
+		return err
+	}
+	f.add(rows, c, c.addrs[0])
+	return nil
+}
+
 func (f *fleetOf) nginx(ctx context.Context, worker string) error {
 	for name, processes := range map[string]int{nginx1: 1, nginx2: 2} {
 		dir := filepath.Join(f.dir, name)
@@ -240,7 +255,7 @@ func fixed(addr string) func(context.Context) (target, error) {
 
 // subjects returns those that batches of n are put to.
 func (f *fleetOf) subjects(n int) []subject {
-	return slices.DeleteFunc(slices.Clone(f.all), func(s subject) bool { return s.name == plain && n > f.plan.plainUpTo })
+	return slices.DeleteFunc(slices.Clone(f.all), func(s subject) bool { return (s.name == plain || s.name == rows) && n > f.plan.plainUpTo })
 }
 
 func (f *fleetOf) stop() error {

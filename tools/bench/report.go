@@ -15,7 +15,7 @@ const (
 	markEnd   = "<!-- bench: end -->"
 )
 
-var subjectsInOrder = []string{muster, raw, viaHTTP, plain, nginx1, nginx2, direct}
+var subjectsInOrder = []string{muster, raw, viaHTTP, plain, rows, nginx1, nginx2, direct}
 
 func inOrder(got map[point]measurement) []measurement {
 	all := make([]measurement, 0, len(got))

@@ -93,7 +93,7 @@ func measureAndJudge(ctx context.Context, p plan, bin string) (*outcome, error) 
 func leftOut(p plan) []string {
 	notes := []string{
 		"N=10,000 with 32 connections and N=100,000 with more than one: plain Go would need minutes and several GB a cell",
-		"the yardsticks towards gRPC workers: they speak HTTP/1.1",
+		"bytes-raw and its like towards gRPC workers: they speak HTTP/1.1",
 	}
 	if p.plainUpTo < 100_000 {
 		notes = append(notes, "N=100,000, W=3 and c=32: this was a quick run")

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -23,7 +24,7 @@ type ready struct {
 // outlives the one who started it.
 func serveCommand(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
-	kind := flags.String("kind", "", "rest, reformat, grpc, raw, http, plain or spin")
+	kind := flags.String("kind", "", "rest, reformat, grpc, rows-worker, raw, http, plain, rows or spin")
 	count := flags.Int("count", 1, "how many fake workers")
 	sizes := flags.String("sizes", "2", "batch sizes to answer for, comma-separated")
 	workers := flags.String("workers", "", "addresses to fan out to, comma-separated")
@@ -47,7 +48,7 @@ func serveCommand(ctx context.Context, args []string) error {
 			return err
 		}
 		return spin(ctx.Done())
-	case "rest", "reformat", "grpc":
+	case "rest", "reformat", "grpc", "rows-worker":
 		return serveWorkers(ctx, *kind, *count, ns)
 	default:
 		return serveYardstick(ctx, *kind, strings.Split(*workers, ","))
@@ -95,9 +96,12 @@ func serveWorkers(ctx context.Context, kind string, count int, sizes []int) erro
 	var wg sync.WaitGroup
 	for k, l := range listeners {
 		wg.Go(func() {
-			if kind == "grpc" {
+			switch kind {
+			case "grpc":
 				errs <- serveGRPCWorker(ctx, l, k, sizes)
-			} else {
+			case "rows-worker":
+				errs <- serveRowsWorker(ctx, l, k)
+			default:
 				errs <- serveWorker(ctx, l, k, sizes, kind == "reformat")
 			}
 		})
@@ -125,6 +129,12 @@ func serveYardstick(ctx context.Context, kind string, workers []string) error {
 		return serveHTTP(ctx, listeners[0], newBytesHTTP(workers))
 	case "plain":
 		return serveHTTP(ctx, listeners[0], &plainGo{workers: workers, transport: newTransport()})
+	case "rows":
+		g, err := newRowsGateway(workers)
+		if err != nil {
+			return err
+		}
+		return errors.Join(serveHTTP(ctx, listeners[0], g), g.close())
 	default:
 		return fmt.Errorf("-kind: there is no %q", kind)
 	}
