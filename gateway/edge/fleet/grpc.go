@@ -37,7 +37,7 @@ func (g *GRPC) call(ctx context.Context, method string, do func(registry.Actor) 
 		return nil
 	}
 	e := fault.From(err)
-	if e.Kind == fault.Internal || e.Kind == fault.Unavailable {
+	if (e.Kind == fault.Internal || e.Kind == fault.Unavailable) && e.Code != codeDraining {
 		level := slog.LevelWarn
 		if e.Kind == fault.Internal {
 			level = slog.LevelError
@@ -160,8 +160,11 @@ func (g *GRPC) Watch(_ *registryv1.WatchRequest, stream registryv1.Registry_Watc
 	})
 }
 
+// codeDraining is how a watch ends at every shutdown, which is nothing to report.
+const codeDraining = "draining"
+
 func errEnding() error {
-	return fault.New(fault.Unavailable, "draining", "this gateway is shutting down; watch another")
+	return fault.New(fault.Unavailable, codeDraining, "this gateway is shutting down; watch another")
 }
 
 // picture is the whole fleet as a watcher gets it.
