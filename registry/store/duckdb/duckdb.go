@@ -113,16 +113,28 @@ func prepare(ctx context.Context, db *sql.DB, path string, o Options) error {
 		"SET temp_directory = " + quote(path+".tmp"),
 		fmt.Sprintf("SET threads = %d", o.Threads),
 		"SET TimeZone = 'UTC'",
-		// Nothing is fetched or read beside the file, and nobody changes that.
+		// Nothing is fetched.
 		"SET autoinstall_known_extensions = false",
 		"SET autoload_known_extensions = false",
-		"SET enable_external_access = false",
-		"SET lock_configuration = true",
 	} {
 		if _, err := db.ExecContext(ctx, set); err != nil {
 			return openError(path, err)
 		}
 	}
+	if err := migrate(ctx, db, path, o); err != nil {
+		return err
+	}
+	// From here on it reads and writes its own file and nothing else, and nobody
+	// changes that.
+	for _, set := range []string{"SET enable_external_access = false", "SET lock_configuration = true"} {
+		if _, err := db.ExecContext(ctx, set); err != nil {
+			return openError(path, err)
+		}
+	}
+	return nil
+}
+
+func migrate(ctx context.Context, db *sql.DB, path string, o Options) error {
 	migrations := o.migrations
 	if migrations == nil {
 		var err error
@@ -133,6 +145,7 @@ func prepare(ctx context.Context, db *sql.DB, path string, o Options) error {
 	m := store.Migrations{
 		FS: migrations, Name: path, Logger: o.Logger,
 		Exists: `SELECT count(*) FROM information_schema.tables WHERE table_name = $1`,
+		Before: func(ctx context.Context, version int64) error { return copyAside(ctx, db, path, version) },
 	}
 	if err := m.Up(ctx, db); err != nil {
 		var f *fault.Error
@@ -140,6 +153,34 @@ func prepare(ctx context.Context, db *sql.DB, path string, o Options) error {
 			return err
 		}
 		return openError(path, err)
+	}
+	return nil
+}
+
+// copyAside keeps the file as it was before a migration, as path.before-vN. It is
+// DuckDB that copies: a descriptor of ours on the open file would, when closed,
+// end DuckDB's lock on it.
+func copyAside(ctx context.Context, db *sql.DB, path string, version int64) error {
+	aside := fmt.Sprintf("%s.before-v%d", path, version)
+	part := aside + ".part" // what a kill leaves half done
+	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fileError(part, err)
+	}
+	var name string
+	if err := db.QueryRowContext(ctx, "SELECT current_database()").Scan(&name); err != nil {
+		return fmt.Errorf("copy %s aside: %w", path, err)
+	}
+	for _, statement := range []string{
+		"ATTACH " + quote(part) + " AS aside",
+		`COPY FROM DATABASE "` + strings.ReplaceAll(name, `"`, `""`) + `" TO aside`,
+		"DETACH aside",
+	} {
+		if _, err := db.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("copy %s aside: %w", path, err)
+		}
+	}
+	if err := os.Rename(part, aside); err != nil {
+		return fileError(aside, err)
 	}
 	return nil
 }
@@ -193,12 +234,14 @@ func openError(path string, err error) error {
 	switch {
 	case strings.Contains(msg, "Could not set lock"), strings.Contains(msg, "Conflicting lock"):
 		return lockedBy(path, holderIn(msg)).Wrap(err)
-	case strings.Contains(msg, "not a valid DuckDB database file"):
+	case strings.Contains(msg, "not a valid DuckDB database file"), strings.Contains(msg, "Could not read enough bytes"):
 		return store.Unavailable(path, "is no DuckDB file, or a broken one; restore a copy, or name another file").Wrap(err)
 	case strings.Contains(msg, "newer version of DuckDB"), strings.Contains(msg, "version number"):
 		return store.Unavailable(path, "was written by another version of DuckDB than this program holds").Wrap(err)
 	case errors.Is(err, os.ErrPermission), strings.Contains(msg, "Permission denied"):
 		return store.Unavailable(path, "cannot be opened for writing: permission denied").Wrap(err)
 	}
-	return store.Unavailable(path, "cannot be opened; the log has the reason").Wrap(err)
+	// DuckDB's words about a file hold nothing secret.
+	return store.Unavailable(path, "cannot be opened: "+strings.TrimPrefix(strings.SplitN(msg, "\n", 2)[0],
+		"database/sql/driver: could not connect to database: ")).Wrap(err)
 }

@@ -18,6 +18,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
 func openAt(ctx context.Context, place string, log *slog.Logger) (registry.Store, error) {
 	s, err := duckdb.Open(ctx, place, duckdb.Options{Logger: log})
 	if err != nil {
