@@ -3,7 +3,9 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -85,7 +87,20 @@ func (s *shell) printHeading() error {
 	if s.output != formTable {
 		return nil
 	}
-	return row(s.Out, "TIME", "EVENT", "NAME", "UUID", "STATE", "ACTIVE", "VERSION", "ERROR")
+	return s.watchRow("TIME", "EVENT", "NAME", "UUID", "STATE", "ACTIVE", "VERSION", "ERROR")
+}
+
+// watchRow writes one line in columns of a fixed width: what comes later is not
+// known when the first lines are written.
+func (s *shell) watchRow(cells ...any) error {
+	for i, c := range cells {
+		if text, ok := c.(string); ok {
+			cells[i] = clean(text)
+		}
+	}
+	line := fmt.Sprintf("%-8s  %-7s  %-20s  %-36s  %-11s  %-6s  %-10s  %s", cells...)
+	_, err := fmt.Fprintln(s.Out, strings.TrimRight(line, " "))
+	return err
 }
 
 // printEvents prints how the fleet differs from what was known and returns what
@@ -141,7 +156,7 @@ func (s *shell) printEvent(e event) error {
 		return s.print(e, nil)
 	default:
 		r := e.record
-		return row(s.Out, e.Time.Format(time.TimeOnly), e.Event, r.Name, r.UUID, r.Standing.State,
+		return s.watchRow(e.Time.Format(time.TimeOnly), e.Event, r.Name, r.UUID, r.Standing.State,
 			r.activity(e.Time), r.Version, r.Standing.LastError)
 	}
 }
