@@ -40,18 +40,18 @@ func TestNameThatChangesItsAnswer(t *testing.T) {
 		u.Host = "worker.test:" + u.Port()
 		w := faulttest.Worker(1, u.String())
 		req := faulttest.Nodes(t, 2)
-		if _, err := f.Ask(within(t, 5*time.Second), call(req, w)); err != nil {
+		if _, err := f.Ask(within(t, 40*time.Second), call(req, w)); err != nil {
 			t.Fatal(err)
 		}
 		for _, answers := range [][]string{{"169.254.169.254"}, {"127.0.0.1", "169.254.169.254"}, {"10.0.0.1"}} {
 			dns.Set(answers...)
-			_, err = f.Ask(within(t, 5*time.Second), call(req, w))
+			_, err = f.Ask(within(t, 40*time.Second), call(req, w))
 			if e := faultOf(t, err); e.Code != "worker_address_refused" || e.Kind.HTTPStatus() != 503 || e.Worker == nil {
 				t.Errorf("%s, %v: %v", u.Scheme, answers, e)
 			}
 		}
 		dns.Set("127.0.0.1")
-		if _, err := f.Ask(within(t, 5*time.Second), call(req, w)); err != nil {
+		if _, err := f.Ask(within(t, 40*time.Second), call(req, w)); err != nil {
 			t.Errorf("%s, pointed back: %v", u.Scheme, err)
 		}
 	}
@@ -86,7 +86,7 @@ func TestRetryStaysWithTheAddress(t *testing.T) {
 	defer ln.Close()
 	dialer := &address.Dialer{Policy: &address.Policy{Allowed: address.Loopback()}, Resolver: dns.Resolver()}
 	f, _ := faulttest.Fleet(t, fanout.Config{}, func(d *fanout.Deps) { d.Dialer = dialer })
-	_, err = f.Ask(within(t, 5*time.Second), call(faulttest.Nodes(t, 2), faulttest.Worker(1, "http://worker.test:"+port+"/f")))
+	_, err = f.Ask(within(t, 40*time.Second), call(faulttest.Nodes(t, 2), faulttest.Worker(1, "http://worker.test:"+port+"/f")))
 	if e := faultOf(t, err); e.Code != "worker_unreachable" {
 		t.Error(e)
 	}
@@ -119,12 +119,12 @@ func TestTLSOverBothTransports(t *testing.T) {
 	for _, u := range []string{srv.URL, "grpcs" + strings.TrimPrefix(overGRPC, "grpc")} {
 		w := faulttest.Worker(1, u)
 		f, _ := faulttest.Fleet(t, fanout.Config{}, func(d *fanout.Deps) { d.TLS = trusting{trust} })
-		out, err := f.Ask(within(t, 5*time.Second), call(req, w))
+		out, err := f.Ask(within(t, 40*time.Second), call(req, w))
 		if err != nil || out[0].Nodes.CountVisible() != 2 {
 			t.Errorf("%s: %v", u, err)
 		}
 		f, _ = faulttest.Fleet(t, fanout.Config{}, nil)
-		_, err = f.Ask(within(t, 5*time.Second), call(req, w))
+		_, err = f.Ask(within(t, 40*time.Second), call(req, w))
 		if e := faultOf(t, err); e.Code != "worker_unreachable" {
 			t.Errorf("%s, a certificate that nobody vouches for: %v", u, e)
 		}
@@ -138,7 +138,7 @@ func TestTraceIsPassedOnAndTold(t *testing.T) {
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))
 	tracer := provider.Tracer("test")
 	f, _ := faulttest.Fleet(t, fanout.Config{}, func(d *fanout.Deps) { d.Tracer = tracer })
-	ctx, root := tracer.Start(within(t, 5*time.Second), "request")
+	ctx, root := tracer.Start(within(t, 40*time.Second), "request")
 	bad := faulttest.Worker(3, closedURL(t))
 	_, err := f.Ask(ctx, call(faulttest.Nodes(t, 2), faulttest.Worker(1, rest), faulttest.Worker(2, grpc)))
 	if err != nil {
@@ -215,7 +215,7 @@ func TestWorkersWordsAreCleaned(t *testing.T) {
 	f, _ := faulttest.Fleet(t, fanout.Config{}, func(d *fanout.Deps) { d.Logger = slog.New(slog.NewJSONHandler(log, nil)) })
 	w := faulttest.Worker(1, refusing("403 No", body)(t))
 	w.Name = "evil\nname"
-	_, err := f.Ask(within(t, 5*time.Second), call(faulttest.Nodes(t, 1), w))
+	_, err := f.Ask(within(t, 40*time.Second), call(faulttest.Nodes(t, 1), w))
 	e := faultOf(t, err)
 	rec := httptest.NewRecorder()
 	e.WriteContract(rec)

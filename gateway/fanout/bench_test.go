@@ -5,9 +5,12 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,7 +23,7 @@ import (
 
 // benchNode has 11 properties and 285 bytes or so, some not ASCII.
 func benchNode(i int) string {
-	return fmt.Sprintf(`{"elementId":"4:7f3c1d52-5a0e-4d9c-9f57-3b1e8f6a0c11:%d","labels":["Person"],"properties":{"name":"Jürgen %d","a":%d,"b":12.50,"c":true,"d":null,"e":"x\u00e9y","f":"lorem ipsum dolor sit amet","g":[1,2,3],"h":"2024-01-01","i":"consectetur","j":"adipiscing"}}`, i, i, i)
+	return fmt.Sprintf(`{"elementId":"4:7f3c1d52-5a0e-4d9c-9f57-3b1e8f6a0c11:%d","labels":["Person"],"properties":{"name":"Jürgen %d","a":%d,"b":12.50,"c":true,"d":null,"e":"x\u00e9y","f":"a note of some length in here","g":[1,2,3],"h":"2024-01-01","i":"lives in Graz","j":"drives a bus"}}`, i, i, i)
 }
 
 func benchBody(n int) []byte {
@@ -117,6 +120,55 @@ func benchAsk(b *testing.B, transport string, n, count int) {
 		cancel()
 	}
 	b.ReportMetric(float64(cpu()-start)/1e6/float64(b.N), "ms-cpu/op")
+}
+
+// BenchmarkFloor sends the same bytes to the same workers with net/http and
+// reads what comes back, understanding nothing: what a fan-out with the standard
+// library costs before it does anything.
+func BenchmarkFloor(b *testing.B) {
+	for _, n := range []int{2, 1000, 10_000} {
+		for _, count := range []int{1, 8} {
+			b.Run(fmt.Sprintf("N=%d/W=%d", n, count), func(b *testing.B) {
+				body := benchBody(n)
+				tr := &http.Transport{MaxIdleConnsPerHost: 8, DisableCompression: true}
+				defer tr.CloseIdleConnections()
+				urls := make([]string, count)
+				for i := range urls {
+					urls[i] = benchREST(b, n)
+				}
+				b.ReportAllocs()
+				start := cpu()
+				for b.Loop() {
+					ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
+					var wg sync.WaitGroup
+					for _, u := range urls {
+						wg.Go(func() {
+							if err := floorCall(ctx, tr, u, body); err != nil {
+								b.Error(err)
+							}
+						})
+					}
+					wg.Wait()
+					cancel()
+				}
+				b.ReportMetric(float64(cpu()-start)/1e6/float64(b.N), "ms-cpu/op")
+			})
+		}
+	}
+}
+
+func floorCall(ctx context.Context, tr *http.Transport, url string, body []byte) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	resp, err := tr.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	return err
 }
 
 func cpu() time.Duration {

@@ -39,7 +39,7 @@ func TestFirstFailureByNameIsShownAndAllAreLogged(t *testing.T) {
 	f, _ := faulttest.Fleet(t, fanout.Config{}, func(d *fanout.Deps) { d.Logger = slog.New(slog.NewTextHandler(log, nil)) })
 	one, two := faulttest.Worker(1, failing("500 A")), faulttest.Worker(2, failing("503 B"))
 	one.Settings.OnFailure = registry.HideUnjudged
-	_, err := f.Ask(within(t, 5*time.Second), call(faulttest.Nodes(t, 2), one, two))
+	_, err := f.Ask(within(t, 40*time.Second), call(faulttest.Nodes(t, 2), one, two))
 	if e := faultOf(t, err); e.Worker.Name != "worker-02" {
 		t.Errorf("the one that only hides is blamed: %v", e)
 	}
@@ -113,7 +113,7 @@ func TestBulkhead(t *testing.T) {
 	})
 	f, reg := faulttest.Fleet(t, fanout.Config{}, nil)
 	w := faulttest.Worker(1, url)
-	w.Settings.MaxConcurrent, w.Settings.Timeout = 1, 20*time.Second
+	w.Settings.MaxConcurrent = 1
 	req := faulttest.Nodes(t, 2)
 	first := make(chan error, 1)
 	go func() {
@@ -124,7 +124,7 @@ func TestBulkhead(t *testing.T) {
 	if n := counter(t, reg, "muster_worker_inflight", ""); n != 1 {
 		t.Errorf("%v calls in flight", n)
 	}
-	_, err := f.Ask(within(t, time.Second), call(req, w))
+	_, err := f.Ask(within(t, 40*time.Second), call(req, w))
 	if e := faultOf(t, err); e.Code != "worker_busy" || e.Kind.HTTPStatus() != 503 || e.RetryAfter <= 0 {
 		t.Errorf("%+v", e)
 	}
@@ -151,7 +151,7 @@ func TestBreakerOpensAndRecovers(t *testing.T) {
 	w := faulttest.Worker(1, url)
 	req := faulttest.Nodes(t, 2)
 	code := func() string {
-		_, err := f.Ask(within(t, 5*time.Second), call(req, w))
+		_, err := f.Ask(within(t, 40*time.Second), call(req, w))
 		if err == nil {
 			return ""
 		}
@@ -193,7 +193,7 @@ func TestWhatDoesNotTripTheBreaker(t *testing.T) {
 	req := faulttest.Nodes(t, 2)
 	liar := faulttest.Worker(1, ok("[]")(t))
 	for range 10 {
-		if _, err := f.Ask(within(t, 5*time.Second), call(req, liar)); faultOf(t, err).Code != "worker_violation" {
+		if _, err := f.Ask(within(t, 40*time.Second), call(req, liar)); faultOf(t, err).Code != "worker_violation" {
 			t.Fatal(err)
 		}
 	}
@@ -224,12 +224,12 @@ func TestOneRetryFromABudget(t *testing.T) {
 	f, _ := faulttest.Fleet(t, fanout.Config{Breaker: fanout.BreakerConfig{MinCalls: 10_000}}, nil)
 	w := faulttest.Worker(1, url)
 	req := faulttest.Nodes(t, 2)
-	_, err := f.Ask(within(t, 5*time.Second), call(req, w))
+	_, err := f.Ask(within(t, 40*time.Second), call(req, w))
 	if e := faultOf(t, err); e.Code != "worker_unreachable" || asked.Load() != 2 {
 		t.Fatalf("%v after %d attempts", e, asked.Load())
 	}
 	for range 199 {
-		if _, err := f.Ask(within(t, 5*time.Second), call(req, w)); err == nil {
+		if _, err := f.Ask(within(t, 40*time.Second), call(req, w)); err == nil {
 			t.Fatal("no error")
 		}
 	}
@@ -247,7 +247,7 @@ func TestRetryFindsTheWorkerAgain(t *testing.T) {
 		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 23\r\n\r\n"+`{"result":{"nodes":[]}}`)
 	})
 	f, reg := faulttest.Fleet(t, fanout.Config{}, nil)
-	if _, err := f.Ask(within(t, 5*time.Second), call(faulttest.Nodes(t, 2), faulttest.Worker(1, url))); err != nil {
+	if _, err := f.Ask(within(t, 40*time.Second), call(faulttest.Nodes(t, 2), faulttest.Worker(1, url))); err != nil {
 		t.Fatal(err)
 	}
 	if n := counter(t, reg, "muster_worker_failures_total", ""); n != 0 {
@@ -269,7 +269,7 @@ func TestIdentity(t *testing.T) {
 	req := faulttest.Nodes(t, 2)
 
 	f, _ := faulttest.Fleet(t, fanout.Config{}, func(d *fanout.Deps) { d.Exchanger = exchanger{} })
-	if _, err := f.Ask(within(t, 5*time.Second), call(req, w)); err != nil {
+	if _, err := f.Ask(within(t, 40*time.Second), call(req, w)); err != nil {
 		t.Fatal(err)
 	}
 	if got := calls.Headers()[0].Get("Authorization"); got != "Bearer for-worker-a-from-alice-token" {
@@ -277,14 +277,14 @@ func TestIdentity(t *testing.T) {
 	}
 	for _, x := range []fanout.Exchanger{exchanger{errors.New("down")}, nil} {
 		f, _ := faulttest.Fleet(t, fanout.Config{}, func(d *fanout.Deps) { d.Exchanger = x })
-		_, err := f.Ask(within(t, 5*time.Second), call(req, w))
+		_, err := f.Ask(within(t, 40*time.Second), call(req, w))
 		if e := faultOf(t, err); e.Code != "identity_unavailable" || e.Kind.HTTPStatus() != 503 || e.Worker == nil {
 			t.Errorf("%v", e)
 		}
 	}
 	c := call(req, w)
 	c.Token = ""
-	_, err := f.Ask(within(t, 5*time.Second), c)
+	_, err := f.Ask(within(t, 40*time.Second), c)
 	if e := faultOf(t, err); e.Code != "login_token_required" || e.Kind.HTTPStatus() != 403 {
 		t.Errorf("%v", e)
 	}
@@ -306,7 +306,7 @@ func TestQuarantinedIsNotCalled(t *testing.T) {
 			}
 			return registry.StateUnreachable // which is no reason not to call
 		}
-		_, err := f.Ask(within(t, time.Second), c)
+		_, err := f.Ask(within(t, 40*time.Second), c)
 		if e := faultOf(t, err); e.Code != "worker_quarantined" || e.Kind.HTTPStatus() != 503 || e.Worker.UUID != string(w.ID) {
 			t.Errorf("%v", e)
 		}
@@ -336,7 +336,7 @@ func TestSyncIsLevelTriggered(t *testing.T) {
 	w := faulttest.Worker(1, serve(odd))
 	req := faulttest.Nodes(t, 4)
 	ask := func(w *registry.Worker) int {
-		out, err := f.Ask(within(t, 5*time.Second), call(req, w))
+		out, err := f.Ask(within(t, 40*time.Second), call(req, w))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -375,7 +375,7 @@ func TestClosedFleetAsksNobody(t *testing.T) {
 	if err := f.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	_, err := f.Ask(within(t, time.Second), call(faulttest.Nodes(t, 1), faulttest.Worker(1, url)))
+	_, err := f.Ask(within(t, 40*time.Second), call(faulttest.Nodes(t, 1), faulttest.Worker(1, url)))
 	if e := faultOf(t, err); e.Code != "draining" {
 		t.Fatal(e)
 	}
@@ -393,7 +393,7 @@ func TestNoProxyFromTheEnvironment(t *testing.T) {
 	rest, _ := faulttest.REST(t, odd, false)
 	grpc, _ := faulttest.GRPC(t, odd)
 	f, _ := faulttest.Fleet(t, fanout.Config{}, nil)
-	_, err := f.Ask(within(t, 5*time.Second), call(faulttest.Nodes(t, 2), faulttest.Worker(1, rest), faulttest.Worker(2, grpc)))
+	_, err := f.Ask(within(t, 40*time.Second), call(faulttest.Nodes(t, 2), faulttest.Worker(1, rest), faulttest.Worker(2, grpc)))
 	if err != nil || used.Load() != 0 {
 		t.Fatalf("%v; the proxy was used %d times", err, used.Load())
 	}

@@ -88,7 +88,7 @@ func TestStreamAgreesWithAsk(t *testing.T) {
 			for _, w := range []*registry.Worker{one, two} {
 				w.Settings.Mask, w.Settings.MaxElementsPerCall, w.Settings.MaxConcurrent = true, split, limit
 			}
-			s, err := f.Open(within(t, 20*time.Second), streamCall(element.TypeGraph, one, two))
+			s, err := f.Open(within(t, 60*time.Second), streamCall(element.TypeGraph, one, two))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -137,12 +137,11 @@ func TestStreamRows(t *testing.T) {
 			}
 			f, reg := faulttest.Fleet(t, fanout.Config{}, nil)
 			for _, hide := range []bool{false, true} {
-				w := faulttest.Worker(1, b.url(t))
-				w.Settings.Timeout = rowTimeout
+				w := b.worker(t)
 				if hide {
 					w.Settings.OnFailure = registry.HideUnjudged
 				}
-				s, err := f.Open(within(t, 10*time.Second), streamCall(element.TypeNodes, w))
+				s, err := f.Open(within(t, 40*time.Second), streamCall(element.TypeNodes, w))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -178,13 +177,17 @@ func TestStreamIsBounded(t *testing.T) {
 	url, _ := countingGRPC(t)
 	f, _ := faulttest.Fleet(t, fanout.Config{}, nil)
 	w := faulttest.Worker(1, url)
-	s, err := f.Open(within(t, 2*time.Minute), streamCall(element.TypeNodes, w))
+	s, err := f.Open(within(t, 5*time.Minute), streamCall(element.TypeNodes, w))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
 	in := element.NewStream(element.TypeNodes, element.Options{})
-	const n, size = 1_000_000, 2000
+	const size = 2000
+	n := 1_000_000
+	if underRace {
+		n = 100_000 // which the detector makes as slow as a million
+	}
 	var peak uint64
 	part := make([]string, size)
 	for base := 0; base < n; base += size {
@@ -243,7 +246,7 @@ func TestSlowCallerCostsNoWorkerItsTime(t *testing.T) {
 	f, _ := faulttest.Fleet(t, fanout.Config{}, nil)
 	w := faulttest.Worker(1, url)
 	w.Settings.Timeout = 150 * time.Millisecond
-	s, err := f.Open(within(t, 10*time.Second), streamCall(element.TypeNodes, w))
+	s, err := f.Open(within(t, 40*time.Second), streamCall(element.TypeNodes, w))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,7 +69,8 @@ func Fleet(t testing.TB, cfg fanout.Config, change func(*fanout.Deps)) (*fanout.
 	return f, reg
 }
 
-// Worker makes the record of an active ExternalGraphSecurity worker.
+// Worker makes the record of an active ExternalGraphSecurity worker, with more
+// time than a busy machine needs.
 func Worker(n int, url string) *registry.Worker {
 	transport := registry.TransportREST
 	if strings.HasPrefix(url, "grpc") {
@@ -80,7 +81,7 @@ func Worker(n int, url string) *registry.Worker {
 		Name: fmt.Sprintf("worker-%02d", n), URL: url, Class: registry.ClassResult, Type: registry.TypeGraphSecurity,
 		Version: "1", Transport: transport, Active: true, Revision: 1,
 		Settings: registry.Settings{
-			Timeout: 2 * time.Second, OnFailure: registry.FailRequest, Identity: registry.IdentityForward, MaxConcurrent: 64,
+			Timeout: 30 * time.Second, OnFailure: registry.FailRequest, Identity: registry.IdentityForward, MaxConcurrent: 64,
 		},
 	}
 }
