@@ -61,7 +61,7 @@ func equalStrings(a, b []byte) bool {
 	return bytes.Equal(unescape(m[:0], x), unescape(n[:0], y))
 }
 
-// skipper steps over validated values without looking for duplicates again.
+// skipValid steps over validated values without looking for duplicates again.
 func skipValid(b []byte, i int) int {
 	switch b[i] {
 	case '"':

@@ -73,11 +73,14 @@ func (p *parser) elements(b []byte, i, depth int, batch *Batch) int {
 }
 
 // expect makes room for as many elements as fit into left bytes when all are as
-// long as the first, so that growing does not copy again and again.
+// long as the first, so that growing does not copy again and again. A first one
+// that is unlike the rest must not cost much: what is set aside is bounded by
+// about half of the bytes left.
 func (b *Batch) expect(left, size int) {
 	n := left/size + left/size/8 + 1
+	b.props = slices.Grow(b.props, min(n*len(b.props), left/24))
+	n = min(n, left/256+1)
 	b.recs = slices.Grow(b.recs, n)
-	b.props = slices.Grow(b.props, n*len(b.props))
 	if b.kind == Relationships {
 		b.ends = slices.Grow(b.ends, n)
 	}
