@@ -233,7 +233,7 @@ func (g *gateway) buildFleet(ctx context.Context) error {
 	fleet.Sync(g.registry.Snapshot())
 	g.filter, err = pipeline.New(pipeline.Config{MinWorkers: g.cfg.Filter.MinWorkers}, pipeline.Deps{
 		Snapshots: g.registry.Snapshot, Fleet: fleet,
-		Standings: func(id registry.WorkerID) registry.State { return g.prober.Standing(id).State },
+		Standings: g.prober.State,
 	})
 	return err
 }

@@ -39,17 +39,14 @@ func (g *gateway) buildEdge(ctx context.Context) error {
 	}
 	guard := edge.Guard{Authn: g.authn, Action: authz.ManageWorkers}
 	fleetDeps := fleet.Deps{
-		Registry: g.registry, Prober: g.prober, Guard: guard.HTTP, GRPCGuard: guard.GRPC, Logger: g.log,
+		Registry: g.registry, Prober: g.prober, Guard: guard.HTTP, GRPCGuard: guard.GRPC, Logger: g.log, Version: g.version,
+		Ending: g.drain.Ending(),
 	}
 	handler := fleet.Handler(fleetDeps)
-	openAPI, err := fleet.OpenAPI(g.version)
-	if err != nil {
-		return err
-	}
 	api := edge.API(g.version, filterCfg, filterDeps,
 		edge.Route{Pattern: "/api/workers", Handler: handler, Endpoint: "workers"},
 		edge.Route{Pattern: "/api/workers/", Handler: handler, Endpoint: "workers"},
-		edge.Route{Pattern: "GET " + fleet.OpenAPIPath, Handler: openAPI, Endpoint: "openapi"},
+		edge.Route{Pattern: "GET " + fleet.OpenAPIPath, Handler: handler, Endpoint: "openapi"},
 	)
 	return g.listen(ctx, api, func(s *grpc.Server) {
 		edge.RegisterFilter(s, filterCfg, filterDeps)

@@ -29,10 +29,17 @@ type Drain struct {
 	phase    Phase
 	inflight int
 	idle     chan struct{} // closed when draining and nothing is in flight
+	ending   chan struct{} // closed when draining begins
 }
 
 // NewDrain returns a Drain in phase Serving.
-func NewDrain() *Drain { return &Drain{idle: make(chan struct{})} }
+func NewDrain() *Drain {
+	return &Drain{idle: make(chan struct{}), ending: make(chan struct{})}
+}
+
+// Ending is closed when draining begins: what would go on without end, such as
+// a watch, ends then.
+func (d *Drain) Ending() <-chan struct{} { return d.ending }
 
 // Phase returns the present phase.
 func (d *Drain) Phase() Phase {
@@ -87,6 +94,9 @@ func (d *Drain) Shut(ctx context.Context, grace, timeout time.Duration) int {
 func (d *Drain) enter(p Phase) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if p == Draining && d.phase != Draining {
+		close(d.ending)
+	}
 	d.phase = max(d.phase, p)
 	d.closeWhenIdle()
 }
