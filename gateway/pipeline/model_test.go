@@ -218,4 +218,3 @@ func stream(t *rapid.T, ctx context.Context, p *pipeline.Filter, g *graph, size 
 	}
 	return d
 }
-
