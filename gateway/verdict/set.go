@@ -206,7 +206,13 @@ func (s *Set) Clone() *Set {
 // Place writes the verdicts of a chunk, which judged the elements from ordinal
 // from on, into s. Chunks have to be placed in ascending order.
 func (s *Set) Place(from int, chunk *Set) {
-	for i := range chunk.n {
+	// Whole words are copied where chunks begin at one, as the first always does.
+	first := 0
+	if from%64 == 0 && !s.sparseFrom(uint32(from)) {
+		first = chunk.n / 64 * 64
+		copy(s.visible[from/64:], chunk.visible[:first/64])
+	}
+	for i := first; i < chunk.n; i++ {
 		if chunk.Visible(i) {
 			s.Show(from + i)
 		} else {
@@ -222,6 +228,12 @@ func (s *Set) Place(from int, chunk *Set) {
 	for _, x := range chunk.reasons {
 		s.reasons = append(s.reasons, Reason{x.Ordinal + uint32(from), x.Code})
 	}
+}
+
+// sparseFrom reports whether anything is stripped or masked from ordinal i on.
+func (s *Set) sparseFrom(i uint32) bool {
+	return len(s.strips) > 0 && s.strips[len(s.strips)-1].Ordinal >= i ||
+		len(s.masks) > 0 && s.masks[len(s.masks)-1].Ordinal >= i
 }
 
 func compareStrips(a, b Strip) int {

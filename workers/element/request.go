@@ -38,6 +38,7 @@ type Request struct {
 	body        []byte
 	nodes, rels Batch
 	p           parser
+	live        bool // taken from the pool and not given back
 }
 
 // requests keeps the slabs of finished requests: a request allocates nothing
@@ -53,6 +54,7 @@ func ParseRequest(body []byte, o Options) (*Request, error) {
 			"the body has %d bytes; more than %d cannot be read, split the call", len(body), uint64(MaxBody))
 	}
 	r := requests.Get().(*Request)
+	r.live = true
 	if err := r.parse(body, o); err != nil {
 		r.Release()
 		return nil, err
@@ -81,8 +83,13 @@ func (r *Request) parse(body []byte, o Options) error {
 }
 
 // Release gives the request's memory back. Nothing that came from the request
-// may be used afterwards.
+// may be used afterwards. A second call does nothing, as long as no other
+// request has been read since.
 func (r *Request) Release() {
+	if !r.live {
+		return
+	}
+	r.live = false
 	r.reset(nil, Options{})
 	r.Type = 0
 	const keep = 1 << 21 // elements; a bigger request's slabs go to the collector
