@@ -19,9 +19,10 @@ help: ## Show this list
 	@awk -F':.*## ' '/^[a-zA-Z_-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## Build bin/muster
+build: ## Build bin/muster, and beside it the workers celfilter and echoworker
 	@mkdir -p bin
 	cd gateway && go build -trimpath -ldflags "$(LDFLAGS)" -o ../$(BIN) ./cmd/muster
+	cd workers && CGO_ENABLED=0 go build -trimpath -o ../bin/ ./cmd/...
 
 # Both are empty in a tree without git; "muster version" then says so itself.
 VERSION ?= $(shell git -C $(ROOT) describe --tags --always --dirty 2>/dev/null)
@@ -29,8 +30,7 @@ LDFLAGS ?= $(if $(VERSION),-X main.version=$(VERSION))
 
 .PHONY: run
 run: build ## Start a gateway with two workers, and ask as alice and bob about a graph of Debian packages
-	@cd workers && go build -o ../bin/ ./cmd/celfilter
-	@tools/demo/run.sh
+	examples/demo/run.sh
 
 .PHONY: setup
 setup: ## Install what the tests need beside Go (PostgreSQL, Keycloak, nginx, Python and Node packages)

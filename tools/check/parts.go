@@ -38,7 +38,6 @@ var profiles = map[string][]part{
 		{name: "long tests", do: longTests, tests: true},
 		{name: "race", do: raceTests, tests: true},
 		{name: "solo", do: solo, tests: true},
-		{name: "demo", do: script("tools/demo/run.sh", "--once")},
 	},
 	"fast": {
 		{name: "generated code", do: script("tools/gencheck.sh")},
@@ -61,10 +60,7 @@ func build(ctx context.Context, r *runner) error {
 	if err := r.command(ctx, r.root, nil, "go", "build", "work"); err != nil {
 		return err
 	}
-	if err := r.command(ctx, r.root, nil, "make", "--no-print-directory", "build"); err != nil {
-		return err
-	}
-	return r.command(ctx, filepath.Join(r.root, "workers"), nil, "go", "build", "-o", filepath.Join(r.root, "bin")+"/", "./cmd/...")
+	return r.command(ctx, r.root, nil, "make", "--no-print-directory", "build")
 }
 
 func lint(ctx context.Context, r *runner) error {
