@@ -156,8 +156,7 @@ func (s *Service) patched(w *Worker, p Patch) (*Worker, error) {
 		checkName(after.Name, &v)
 	}
 	if after.Name == "" {
-		addr, err := s.address(after.URL)
-		if err == nil { // else it is reported above
+		if addr, err := parseAddress(after.URL); err == nil { // else it is reported above
 			after.Name = addr.host
 		}
 	}
