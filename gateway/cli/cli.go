@@ -88,7 +88,10 @@ Exit codes: 0 ok, 1 failed, 2 wrong usage or configuration, 3 not found,
 		SilenceUsage:  true,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageOf(cmd, err) })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		s.logFor(cmd)
+		return usageOf(cmd, err)
+	})
 	flags := root.PersistentFlags()
 	flags.StringVarP(&s.output, "output", "o", formTable, "form of what is printed: table, json or yaml")
 	flags.StringVar(&s.url, "url", "", "address of the gateway (MUSTER_URL; default "+defaultURL+")")
@@ -137,6 +140,7 @@ func (s *shell) strict(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if err := check(cmd, args); err != nil {
+				s.logFor(cmd)
 				return usageOf(cmd, err)
 			}
 			return nil

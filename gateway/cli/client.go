@@ -26,6 +26,11 @@ const (
 	callTimeout = 30 * time.Second
 	// maxAnswer bounds answers of management calls.
 	maxAnswer = 64 << 20
+	// expectFrom is the size from which a gateway is asked first whether it takes
+	// a body: one that refuses it may close the connection while it is sent, and
+	// its reason would be lost.
+	expectFrom    = 64 << 10
+	expectTimeout = 2 * time.Second
 	// maxToken bounds a token, as the gateway does.
 	maxToken = 16 << 10
 )
@@ -68,6 +73,8 @@ func (s *shell) connect() (*client, error) {
 		DialContext:         (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
 		TLSHandshakeTimeout: 5 * time.Second,
 		ForceAttemptHTTP2:   true,
+
+		ExpectContinueTimeout: expectTimeout,
 	}
 	if s.caFile != "" {
 		pem, err := os.ReadFile(s.caFile)
@@ -158,6 +165,9 @@ func (c *client) call(ctx context.Context, r request) (*answer, error) {
 	}
 	if r.body != nil {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if len(r.body) >= expectFrom {
+		req.Header.Set("Expect", "100-continue")
 	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)

@@ -217,30 +217,3 @@ func conformVerdict(r *workertest.Report, hadToken bool) error {
 	}
 	return nil
 }
-
-// progress shows on a terminal that long work goes on, until stop is called.
-func (s *shell) progress(what string) (stop func()) {
-	if !s.Terminal {
-		return func() {}
-	}
-	end, ended := make(chan struct{}), make(chan struct{})
-	begin := time.Now()
-	go func() {
-		defer close(ended)
-		tick := time.NewTicker(time.Second)
-		defer tick.Stop()
-		for {
-			// Carriage return and "erase to the end of the line": the line is
-			// written over until the work is done. A terminal that is gone has
-			// nobody to tell.
-			_, _ = fmt.Fprintf(s.Err, "\r\x1b[K%s … %s", clean(what), time.Since(begin).Round(time.Second))
-			select {
-			case <-end:
-				_, _ = fmt.Fprint(s.Err, "\r\x1b[K")
-				return
-			case <-tick.C:
-			}
-		}
-	}()
-	return func() { close(end); <-ended }
-}

@@ -59,7 +59,9 @@ whether the answer is complete go to standard error.`,
 			r.timeout = timeout + 5*time.Second
 		}
 		begin := time.Now()
+		stop := s.progress("filtering " + args[0])
 		got, err := c.call(ctx, r)
+		stop()
 		if err != nil {
 			return err
 		}

@@ -118,9 +118,13 @@ func yamlNode(dec *json.Decoder) (*yaml.Node, error) {
 	case bool:
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: strconv.FormatBool(t)}, nil
 	case string:
-		var n yaml.Node
-		n.SetString(t)
-		return &n, nil
+		n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: t}
+		if strings.ContainsFunc(t, func(r rune) bool { return !harmless(r) }) {
+			// Block styles cannot hold every text (a tab in front, for one), and
+			// escapes are what a terminal should get of control characters anyway.
+			n.Style = yaml.DoubleQuotedStyle
+		}
+		return n, nil
 	default:
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null"}, nil
 	}

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode"
 
@@ -144,6 +145,26 @@ func TestAges(t *testing.T) {
 	}
 	if age(time.Time{}, now) != "" {
 		t.Error("never is an age")
+	}
+}
+
+// Progress is for terminals, for work that takes a while, and leaves nothing.
+func TestProgress(t *testing.T) {
+	var out bytes.Buffer
+	s := &shell{Process: Process{Err: &out}}
+	s.progress("x")()
+	s.Terminal = true
+	s.progress("x")()
+	if out.Len() != 0 {
+		t.Errorf("shown: %q", out.String())
+	}
+	synctest.Test(t, func(t *testing.T) {
+		stop := s.progress("reading \x1b[31mred")
+		time.Sleep(3500 * time.Millisecond) // of the bubble's time
+		stop()
+	})
+	if got := out.String(); !strings.Contains(got, `reading \x1b[31mred … 3s`) || !strings.HasSuffix(got, "\r\x1b[K") {
+		t.Errorf("shown: %q", got)
 	}
 }
 

@@ -55,6 +55,16 @@ func (s *shell) useLog(cfg config.Log) {
 	}
 }
 
+// logFor makes a wrong command line of serve a JSON line as well, when that is
+// what the environment asks of the log: whoever collects the lines gets it.
+func (s *shell) logFor(cmd *cobra.Command) {
+	if cmd.Name() == "serve" {
+		// Mistakes of the environment are told once the command line is right.
+		loaded, _ := config.Load("", s.Environ, nil)
+		s.useLog(loaded.Config.Log)
+	}
+}
+
 func (s *shell) warnAll(warnings []string) {
 	for _, w := range warnings {
 		if s.log != nil {

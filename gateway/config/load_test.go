@@ -115,8 +115,8 @@ func TestEveryNameHasAWorkingVariable(t *testing.T) {
 	secret := write(t, "secret", "hunter2\n")
 	values := map[string]string{
 		"http.addr": "127.0.0.1:0", "grpc.addr": "[::1]:0", "ops.addr": "localhost:9", "ops.pprof": "true",
-		"store": "postgres://u:pw@db.example.test:5432/muster?sslmode=disable",
-		"uuid":  "{0B0F5D3E-7A66-4A4B-9D0F-6F5B0D9A3C11}",
+		"store":       "postgres://u:pw@db.example.test:5432/muster?sslmode=disable",
+		"uuid":        "{0B0F5D3E-7A66-4A4B-9D0F-6F5B0D9A3C11}",
 		"auth.issuer": "http://127.0.0.1:8180/realms/muster", "auth.audience": "muster",
 		"auth.discoveryURL": "http://keycloak:8080/realms/muster", "auth.caFile": cert,
 		"auth.clientID": "muster", "auth.clientSecretFile": secret,
