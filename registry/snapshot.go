@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"sync"
 	"time"
 )
 
@@ -18,7 +19,7 @@ type Snapshot struct {
 	Workers []*Worker
 
 	byID     map[WorkerID]*Worker
-	byURL    map[string]*Worker // by normalised url
+	byURL    func() map[string]*Worker // by normalised url; made at the first use
 	security []*Worker
 }
 
@@ -28,13 +29,10 @@ func NewSnapshot(gateway WorkerID, rev Revision, loadedAt time.Time, workers []*
 	s := &Snapshot{
 		Gateway: gateway, Revision: rev, LoadedAt: loadedAt, Workers: workers,
 		byID:  make(map[WorkerID]*Worker, len(workers)),
-		byURL: make(map[string]*Worker, len(workers)),
+		byURL: sync.OnceValue(func() map[string]*Worker { return indexURLs(workers) }),
 	}
 	for _, w := range workers {
 		s.byID[w.ID] = w
-		if key, err := NormalizeURL(w.URL); err == nil { // it was checked before it was stored
-			s.byURL[key] = w
-		}
 		if w.IsGraphSecurity() {
 			s.security = append(s.security, w)
 		}
@@ -49,6 +47,16 @@ func (s *Snapshot) Worker(id WorkerID) *Worker { return s.byID[id] }
 // ordered by name, then uuid. The slice must not be changed.
 func (s *Snapshot) GraphSecurity() []*Worker { return s.security }
 
+func indexURLs(workers []*Worker) map[string]*Worker {
+	index := make(map[string]*Worker, len(workers))
+	for _, w := range workers {
+		if key, err := NormalizeURL(w.URL); err == nil { // it was checked before it was stored
+			index[key] = w
+		}
+	}
+	return index
+}
+
 // workerByURL returns the worker with this url, compared in normalised form, or
 // nil.
 func (s *Snapshot) workerByURL(url string) *Worker {
@@ -56,5 +64,5 @@ func (s *Snapshot) workerByURL(url string) *Worker {
 	if err != nil {
 		return nil
 	}
-	return s.byURL[key]
+	return s.byURL()[key]
 }

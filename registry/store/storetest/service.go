@@ -374,4 +374,3 @@ func testGatewayID(t *testing.T, b Backend) {
 		t.Error("opened with a bad uuid")
 	}
 }
-
