@@ -102,6 +102,8 @@ type registration struct {
 	UUID     string         `json:"uuid"`
 	Name     string         `json:"name,omitempty"`
 	Settings map[string]any `json:"settings,omitempty"`
+	// Enrols makes a repetition of what is registered already a success.
+	Enrols bool `json:"enrols"`
 }
 
 func (e *Enrol) register(ctx context.Context, uuid string) error {
@@ -109,7 +111,7 @@ func (e *Enrol) register(ctx context.Context, uuid string) error {
 	if err != nil {
 		return fmt.Errorf("get a token: %w", err)
 	}
-	body, err := json.Marshal(registration{URL: e.URL, UUID: uuid, Name: e.Name, Settings: e.Settings})
+	body, err := json.Marshal(registration{URL: e.URL, UUID: uuid, Name: e.Name, Settings: e.Settings, Enrols: true})
 	if err != nil {
 		return fmt.Errorf("encode the registration: %w", err)
 	}
