@@ -215,7 +215,7 @@ func TestDeadlineAndCancelEndEverything(t *testing.T) {
 			c := client(t, addr)
 			start := time.Now()
 			_, _, err := post(within(t, 100*time.Millisecond), c, strings.Repeat("t", size))
-			if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > time.Second {
+			if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 5*time.Second {
 				t.Errorf("%s %d: %v after %v", name, size, err, time.Since(start))
 			}
 			ctx, cancel := context.WithCancel(t.Context())
