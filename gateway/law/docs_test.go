@@ -50,3 +50,21 @@ func TestEveryDecisionIsListed(t *testing.T) {
 		}
 	}
 }
+
+// The index of the documents names every how-to and reference.
+func TestEveryDocumentIsListed(t *testing.T) {
+	top := root(t)
+	index, err := os.ReadFile(filepath.Join(top, "docs", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range tracked(t) {
+		inner, ours := strings.CutPrefix(name, "docs/")
+		if !ours || !strings.HasSuffix(name, ".md") || inner == "README.md" || strings.HasPrefix(inner, "adr/") {
+			continue
+		}
+		if !strings.Contains(string(index), "("+inner+")") {
+			t.Errorf("docs/README.md does not list %s", inner)
+		}
+	}
+}
