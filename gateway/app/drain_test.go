@@ -44,7 +44,9 @@ func until(t *testing.T, what string, ok func() bool) {
 }
 
 func TestDrain(t *testing.T) {
-	d := startDev(t, func(c *config.Config) { c.Drain = config.Drain{Grace: 700 * time.Millisecond, Timeout: 10 * time.Second} })
+	d := startDev(t, func(c *config.Config) {
+		c.Drain = config.Drain{Grace: 700 * time.Millisecond, Timeout: 10 * time.Second}
+	})
 	asked, answer := make(chan struct{}, 1), make(chan struct{})
 	a := startWorker(t, d, restUUID, func(ctx context.Context, _ *worker.Principal, _ worker.Element) worker.Verdict {
 		select {

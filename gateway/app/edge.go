@@ -14,19 +14,15 @@ import (
 	registryv1 "github.com/muster-fleet/muster/proto/gen/muster/registry/v1"
 )
 
-const (
-	// maxMessage bounds a message that a gRPC caller sends: one element may be
-	// large, but never larger than a filter body.
-	maxMessage = 16 << 20
-	// principalShare is the part of the replica that one principal may use.
-	principalShare = 0.5
-)
+// maxMessage bounds a message that a gRPC caller sends: one element may be large,
+// and a chunk is meant to hold about a megabyte.
+const maxMessage = 16 << 20
 
 // buildEdge makes the listeners; nothing is answered before start.
 func (g *gateway) buildEdge(ctx context.Context) error {
 	l := g.cfg.Limits
 	g.admission = edge.NewAdmission(edge.AdmissionConfig{
-		Requests: l.Requests, Bytes: inflightBytes(int64(l.InflightBytes), setMemoryLimit(g.log)), PrincipalShare: principalShare,
+		Requests: l.Requests, Bytes: inflightBytes(int64(l.InflightBytes), setMemoryLimit(g.log)), PrincipalShare: float64(l.PrincipalShare) / 100,
 	})
 	g.edge = edge.NewMetrics(g.metrics, g.admission)
 	filterCfg := edge.FilterConfig{

@@ -124,6 +124,8 @@ type Limits struct {
 	// InflightBytes is 0 for half of the memory limit.
 	InflightBytes Size `key:"inflightBytes" doc:"bytes of bodies and replies held at once; 0 takes half of the memory limit" allowed:"a size such as 512MiB, or 0"`
 	Requests      int  `key:"requests" doc:"requests served at once" allowed:"a whole number of at least 64"`
+	// PrincipalShare bounds one principal; 100 bounds nobody beside all together.
+	PrincipalShare int `key:"principalShare" doc:"how much of limits.requests and limits.inflightBytes one principal may use, in percent; beyond it 429 over_share" allowed:"a whole number from 1 to 100"`
 }
 
 // What Filter.UnknownMembers may be.
@@ -186,6 +188,7 @@ func Default() Config {
 			MaxTimeout:     time.Minute,
 			DefaultTimeout: 10 * time.Second,
 			Requests:       1024,
+			PrincipalShare: 100,
 		},
 		Filter: Filter{UnknownMembers: RefuseUnknown},
 		Drain:  Drain{Grace: 3 * time.Second, Timeout: 25 * time.Second},

@@ -125,7 +125,7 @@ func TestEveryNameHasAWorkingVariable(t *testing.T) {
 		"workers.caFile": cert, "workers.clientCertFile": cert, "workers.clientKeyFile": key,
 		"workers.requireTLS": "true", "workers.allowedCIDRs": "127.0.0.0/8, ::1/128", "workers.probeInterval": "100ms",
 		"limits.maxBody": "4MiB", "limits.maxTimeout": "2m", "limits.defaultTimeout": "3s",
-		"limits.inflightBytes": "64MiB", "limits.requests": "64",
+		"limits.inflightBytes": "64MiB", "limits.requests": "64", "limits.principalShare": "40",
 		"filter.minWorkers": "1", "filter.unknownMembers": "drop", "rules.enabled": "false",
 		"drain.grace": "0s", "drain.timeout": "1s", "log.level": "debug", "log.format": "text",
 	}

@@ -92,6 +92,7 @@ func TestBadValues(t *testing.T) {
 		{"WORKERS_PROBEINTERVAL=99ms", "workers.probeInterval is 99ms"},
 		{"LIMITS_MAXBODY=1", "limits.maxBody is 1"}, {"LIMITS_MAXBODY=-1", "not a size"}, {"LIMITS_MAXBODY=9999999999TiB", "not a size"},
 		{"LIMITS_DEFAULTTIMEOUT=2m", "longer than limits.maxTimeout with 1m"}, {"LIMITS_REQUESTS=63", "limits.requests is 63"},
+		{"LIMITS_PRINCIPALSHARE=0", "limits.principalShare is 0"}, {"LIMITS_PRINCIPALSHARE=101", "limits.principalShare is 101"},
 		{"LIMITS_REQUESTS=1.5", "not a whole number"}, {"FILTER_MINWORKERS=-1", "filter.minWorkers"},
 		{"FILTER_UNKNOWNMEMBERS=keep", "filter.unknownMembers"}, {"DRAIN_GRACE=1h", "drain.grace"}, {"LOG_FORMAT=xml", "log.format"},
 		{"CONFIG_VERSION=1", "is not a known variable"}, {"CONFIG=x", "is not a known variable"},

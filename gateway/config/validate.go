@@ -134,6 +134,9 @@ func (c *checker) limits(l *Limits) {
 	if l.Requests < 64 {
 		c.wrong("limits.requests", "is %d", l.Requests)
 	}
+	if l.PrincipalShare < 1 || l.PrincipalShare > 100 {
+		c.wrong("limits.principalShare", "is %d", l.PrincipalShare)
+	}
 }
 
 func (c *checker) filter(f *Filter) {

@@ -14,7 +14,7 @@ type AdmissionConfig struct {
 	// Bytes is how many bytes of bodies and replies may be held for them.
 	Bytes int64
 	// PrincipalShare is the part of Requests and Bytes that one principal may use,
-	// above 0 and at most 1.
+	// above 0 and at most 1; 1 bounds no principal by itself.
 	PrincipalShare float64
 }
 
@@ -65,7 +65,7 @@ func (a *Admission) Enter(who string) (*Ticket, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := a.shares[who]
-	if s != nil && s.requests >= a.shareOf(int64(a.cfg.Requests)) {
+	if s != nil && a.shared() && s.requests >= a.shareOf(int64(a.cfg.Requests)) {
 		a.shed++
 		return nil, overShare("requests")
 	}
@@ -93,7 +93,7 @@ func (t *Ticket) Reserve(n int64) error {
 	}
 	// One request alone may always use the whole budget: the share is for a
 	// principal with several at once.
-	if t.share.requests > 1 && t.share.bytes+n > int64(a.cfg.PrincipalShare*float64(a.cfg.Bytes)) {
+	if a.shared() && t.share.requests > 1 && t.share.bytes+n > int64(a.cfg.PrincipalShare*float64(a.cfg.Bytes)) {
 		a.shed++
 		return overShare("bytes")
 	}
@@ -130,6 +130,8 @@ func (a *Admission) Shed() uint64 {
 	defer a.mu.Unlock()
 	return a.shed
 }
+
+func (a *Admission) shared() bool { return a.cfg.PrincipalShare < 1 }
 
 func (a *Admission) shareOf(whole int64) int {
 	return max(1, int(a.cfg.PrincipalShare*float64(whole)))

@@ -50,6 +50,19 @@ func TestAdmissionBoundsRequestsAndShares(t *testing.T) {
 	}
 }
 
+func TestWithoutSharesOnePrincipalMayFillTheGateway(t *testing.T) {
+	t.Parallel()
+	a := edge.NewAdmission(edge.AdmissionConfig{Requests: 64, Bytes: 1 << 20, PrincipalShare: 1})
+	for i := range 64 {
+		if _, err := a.Enter("alice"); err != nil {
+			t.Fatalf("request %d: %v", i, err)
+		}
+	}
+	if _, err := a.Enter("alice"); !fault.Is(err, "overloaded") {
+		t.Errorf("got %v, want overloaded: alice has no share to be over", err)
+	}
+}
+
 func TestAdmissionBoundsBytes(t *testing.T) {
 	t.Parallel()
 	a := edge.NewAdmission(edge.AdmissionConfig{Requests: 64, Bytes: 1000, PrincipalShare: 0.5})
