@@ -105,9 +105,9 @@ func (w *Worker) serveFilter(rw http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		f := fault.From(err)
 		code = f.Code
-		if f.Kind != fault.Cancelled {
-			f.WriteContract(rw)
-		}
+		// Also when the caller seems gone: a handler that writes nothing is answered
+		// 200 by the server.
+		f.WriteContract(rw)
 	}
 }
 
@@ -231,10 +231,11 @@ func (w *Worker) readFault(ctx context.Context, err error) error {
 	switch {
 	case errors.As(err, &over):
 		return w.tooLarge()
+	case errors.As(err, &timeout) && timeout.Timeout():
+		// Before the context: the server cancels it when a read times out.
+		return fault.New(fault.Timeout, "timeout", "the body did not arrive before the request's deadline").Wrap(err)
 	case ctx.Err() != nil:
 		return fault.From(ctx.Err())
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return fault.New(fault.Timeout, "timeout", "the body did not arrive before the request's deadline").Wrap(err)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return fault.New(fault.Invalid, "invalid_request", "the body ended before its announced length").Wrap(err)
 	default:

@@ -29,6 +29,7 @@ type skipError struct {
 	unproven bool
 }
 
+// Error returns the reason.
 func (e *skipError) Error() string { return e.why }
 
 // suite is what the cases of one run share. Cases run one after the other.

@@ -72,6 +72,7 @@ type refusal struct {
 	leaks bool
 }
 
+// String names the refusal without quoting the worker's description.
 func (r *refusal) String() string {
 	if r.code == "" {
 		return fmt.Sprintf("status %d", r.status)

@@ -273,7 +273,7 @@ func TestWrongWorkersAreCaught(t *testing.T) {
 	is := newIssuer(t)
 	var all []wrong
 	for _, group := range [][]wrong{
-		infoMistakes(), shapeMistakes(), protocolMistakes(), tokenMistakes(is), valueMistakes(), loadMistakes(), lawMistakes(),
+		infoMistakes(), shapeMistakes(), protocolMistakes(), troubleMistakes(), tokenMistakes(is), valueMistakes(), loadMistakes(), lawMistakes(),
 	} {
 		all = append(all, group...)
 	}

@@ -11,17 +11,18 @@ import (
 	"github.com/muster-fleet/muster/workers/workertest"
 )
 
-func protocolMistakes() []wrong {
-	// instead answers f's way when it says so, and like the good worker otherwise.
-	instead := func(f func(rw http.ResponseWriter, r *http.Request, body []byte) bool) func(http.Handler) http.Handler {
-		return func(good http.Handler) http.Handler {
-			return onFilter(good, func(rw http.ResponseWriter, r *http.Request, body []byte) {
-				if !f(rw, r, body) {
-					good.ServeHTTP(rw, r)
-				}
-			})
-		}
+// instead answers f's way when it says so, and like the good worker otherwise.
+func instead(f func(rw http.ResponseWriter, r *http.Request, body []byte) bool) func(http.Handler) http.Handler {
+	return func(good http.Handler) http.Handler {
+		return onFilter(good, func(rw http.ResponseWriter, r *http.Request, body []byte) {
+			if !f(rw, r, body) {
+				good.ServeHTTP(rw, r)
+			}
+		})
 	}
+}
+
+func protocolMistakes() []wrong {
 	return []wrong{
 		{name: "no relationships at all", caught: "core/relationships", make: instead(func(rw http.ResponseWriter, _ *http.Request, body []byte) bool {
 			if bytes.Contains(body, []byte(`"relationships"`)) {
@@ -80,6 +81,12 @@ func protocolMistakes() []wrong {
 				good.ServeHTTP(rw, r)
 			})
 		}},
+	}
+}
+
+// troubleMistakes are workers that traffic breaks.
+func troubleMistakes() []wrong {
+	return []wrong{
 		{name: "an unknown type passes through", caught: "core/refuses-unknown-type", make: instead(func(rw http.ResponseWriter, _ *http.Request, body []byte) bool {
 			if bytes.Contains(body, []byte(`"edges"`)) {
 				send(rw, http.StatusOK, doc{"result": doc{"edges": []any{}}})
