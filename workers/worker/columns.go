@@ -108,12 +108,13 @@ func verdictChunk(base uint64, b *element.Batch, verdicts []Verdict) *workerv1.V
 			continue
 		}
 		strip := &workerv1.Strip{Ordinal: ordinal}
-		for name := range (Element{view: b.View(i)}).Properties() {
-			drop, masked := v.edited(name)
+		for token := range b.Properties(i) {
+			drop, masked := v.edited(token)
 			switch {
 			case drop:
-				strip.Properties = append(strip.Properties, name)
+				strip.Properties = append(strip.Properties, string(element.AppendText(nil, token)))
 			case masked != nil:
+				name := string(element.AppendText(nil, token))
 				out.Masks = append(out.Masks, &workerv1.Mask{Ordinal: ordinal, Property: name, Value: masked})
 			}
 		}

@@ -73,12 +73,12 @@ func replyPieces(b *element.Batch, verdicts []Verdict) [][]byte {
 func rewrite(view element.View, v *Verdict) []byte {
 	raw := view.Raw()
 	from, to := view.PropertiesRaw()
-	out := make([]byte, 0, len(raw)+MaxMaskBytes)
+	out := make([]byte, 0, len(raw))
 	out = append(append(out, raw[:from]...), '{')
 	first := true
 	for i := range view.PropertyCount() {
 		p := view.Property(i)
-		drop, masked := v.edited(string(element.AppendText(nil, p.Name)))
+		drop, masked := v.edited(p.Name)
 		if drop {
 			continue
 		}

@@ -7,6 +7,8 @@ import (
 	"math"
 	"slices"
 	"unicode/utf8"
+
+	"github.com/muster-fleet/muster/workers/element"
 )
 
 // MaxMaskBytes bounds the JSON text of a mask (fleet contract, section 4).
@@ -104,14 +106,16 @@ func (v Verdict) Strips() []string { return v.strips }
 // Whole reports whether the element is shown exactly as it came.
 func (v Verdict) Whole() bool { return v.Visible() && len(v.strips) == 0 && len(v.masks) == 0 }
 
-// edited returns what becomes of a property of a visible element: dropped,
-// replaced by raw (not nil), or left alone.
-func (v Verdict) edited(name string) (drop bool, raw json.RawMessage) {
-	if slices.Contains(v.strips, name) {
-		return true, nil
+// edited returns what becomes of a property of a visible element, given by its
+// name's token: dropped, replaced by raw (not nil), or left alone.
+func (v *Verdict) edited(name []byte) (drop bool, raw json.RawMessage) {
+	for _, s := range v.strips {
+		if element.TextEqual(name, s) {
+			return true, nil
+		}
 	}
 	for _, m := range v.masks {
-		if m.name == name {
+		if element.TextEqual(name, m.name) {
 			return false, m.raw
 		}
 	}
