@@ -50,8 +50,11 @@ test-solo: tools ## Build and test each module alone, without the workspace; pro
 
 .PHONY: lint
 lint: tools-lint ## Run golangci-lint over every module, and buf lint
-	@for m in $(MODULES) $(EXTRA); do echo "lint $$m"; (cd $$m && $(if $(filter-out tools/bench,$$m),) golangci-lint run --config $(ROOT)/.golangci.yml ./...); done
-	@cd proto && buf lint
+	@status=0; for m in $(MODULES); do echo "lint $$m"; \
+	  (cd $$m && golangci-lint run --config $(ROOT)/.golangci.yml ./...) || status=1; done; \
+	for m in tools tools/bench; do echo "lint $$m"; \
+	  (cd $$m && GOWORK=off golangci-lint run --config $(ROOT)/.golangci.yml ./...) || status=1; done; \
+	cd proto && buf lint || status=1; exit $$status
 
 .PHONY: gen
 gen: tools ## Generate the Go code of proto/

@@ -57,11 +57,15 @@ func (g *bytesHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answers := make([]*bytes.Buffer, len(g.workers))
+	defer func() {
+		for _, a := range answers {
+			g.pool.Put(a)
+		}
+	}()
 	errs := make([]error, len(g.workers))
 	var wg sync.WaitGroup
 	for i := range g.workers {
 		answers[i] = g.buffer()
-		defer g.pool.Put(answers[i])
 		wg.Go(func() { errs[i] = g.call(r.Context(), g.workers[i], request.Bytes(), answers[i]) })
 	}
 	wg.Wait()

@@ -98,10 +98,10 @@ func client(ctx context.Context, addr string, request []byte, until time.Time) (
 	defer func() { _ = conn.Close() }() // nothing is left to be said
 	r := bufio.NewReaderSize(conn, 256<<10)
 	var took []time.Duration
-	length := int64(0)
 	for {
 		begin := time.Now()
-		if length, err = ask(conn, r, request, io.Discard); err != nil {
+		length, err := ask(conn, r, request, io.Discard)
+		if err != nil {
 			return took, length, err
 		}
 		now := time.Now()

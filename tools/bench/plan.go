@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -154,9 +155,9 @@ type fleetOf struct {
 func (f *fleetOf) start(ctx context.Context) error {
 	var sizes []string
 	for _, n := range f.plan.sizes {
-		sizes = append(sizes, fmt.Sprint(n))
+		sizes = append(sizes, strconv.Itoa(n))
 	}
-	workers, err := f.self(ctx, "-kind", f.mode, "-count", fmt.Sprint(f.w), "-sizes", strings.Join(sizes, ","))
+	workers, err := f.self(ctx, "-kind", f.mode, "-count", strconv.Itoa(f.w), "-sizes", strings.Join(sizes, ","))
 	if err != nil {
 		return err
 	}
@@ -217,7 +218,7 @@ func (f *fleetOf) muster(ctx context.Context, workers []string) error {
 // rows starts the yardstick towards gRPC workers, with workers of its own, as it
 // speaks another protocol.
 func (f *fleetOf) rows(ctx context.Context) error {
-	workers, err := f.self(ctx, "-kind", "rows-worker", "-count", fmt.Sprint(f.w))
+	workers, err := f.self(ctx, "-kind", "rows-worker", "-count", strconv.Itoa(f.w))
 	if err != nil {
 		return err
 	}

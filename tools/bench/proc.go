@@ -115,7 +115,7 @@ func spin(done <-chan struct{}) error {
 					errs <- nil
 					return
 				default:
-					for range 10_000 { //nolint:revive // spinning is the purpose
+					for range 10_000 {
 					}
 				}
 			}

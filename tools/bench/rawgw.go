@@ -3,9 +3,11 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 )
 
@@ -78,7 +80,7 @@ func (g *rawConn) one() error {
 }
 
 func (l *rawLeg) call(body []byte) {
-	out := net.Buffers{fmt.Appendf(l.head[:len(l.head):len(l.head)], "%d\r\n\r\n", len(body)), body}
+	out := net.Buffers{fmt.Appendf(slices.Clip(l.head), "%d\r\n\r\n", len(body)), body}
 	if _, l.err = out.WriteTo(l.conn); l.err != nil {
 		return
 	}
@@ -93,7 +95,7 @@ func (l *rawLeg) call(body []byte) {
 // readWhole reads a body of known length into buf, which it grows.
 func readWhole(r *bufio.Reader, h *head, buf []byte) ([]byte, error) {
 	if h.length < 0 {
-		return buf, fmt.Errorf("bytes-raw takes bodies with a Content-Length only")
+		return buf, errors.New("bytes-raw takes bodies with a Content-Length only")
 	}
 	if int64(cap(buf)) < h.length {
 		buf = make([]byte, h.length)

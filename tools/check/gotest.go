@@ -16,13 +16,13 @@ const modulePrefix = "github.com/muster-fleet/muster/"
 
 // event is one line of "go test -json" (cmd/test2json).
 type event struct {
-	Action      string
-	Package     string
-	ImportPath  string
-	Test        string
-	Output      string
-	Elapsed     float64
-	FailedBuild string
+	Action      string  `json:"Action"`
+	Package     string  `json:"Package"`
+	ImportPath  string  `json:"ImportPath"`
+	Test        string  `json:"Test"`
+	Output      string  `json:"Output"`
+	Elapsed     float64 `json:"Elapsed"`
+	FailedBuild string  `json:"FailedBuild"`
 }
 
 // goTest runs "go test -json args" in dir and books what it says. env is added

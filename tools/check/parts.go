@@ -50,9 +50,9 @@ var profiles = map[string][]part{
 }
 
 // script is a part that one program of the tree does.
-func script(name string, args ...string) func(context.Context, *runner) error {
+func script(name string) func(context.Context, *runner) error {
 	return func(ctx context.Context, r *runner) error {
-		return r.command(ctx, r.root, nil, filepath.Join(r.root, name), args...)
+		return r.command(ctx, r.root, nil, filepath.Join(r.root, name))
 	}
 }
 
