@@ -18,11 +18,11 @@ import (
 )
 
 const graph = `{"parameters":{"type":"graph"},"data":{"nodes":[
-{"elementId":"4:x:1","labels":["Person"],"properties":{"name":"Ann","ssn":"1"}},
+{"elementId":"4:x:1","labels":["Person"],"properties":{"name":"one","ssn":"1"}},
 {"elementId":"4:x:2","labels":["Secret"],"properties":{}}],"relationships":[
 {"elementId":"5:x:1","type":"KNOWS","startNodeLabel":"Person","endNodeLabel":"Secret","startNodeElementId":"4:x:1","endNodeElementId":"4:x:2","properties":{}}]}}`
 
-const graphAnswer = `{"result":{"nodes":[{"elementId":"4:x:1","labels":["Person"],"properties":{"name":"Ann"}}],"relationships":[]},
+const graphAnswer = `{"result":{"nodes":[{"elementId":"4:x:1","labels":["Person"],"properties":{"name":"one"}}],"relationships":[]},
 "explain":[{"kind":"nodes","elementId":"4:x:2","verdict":"hidden","by":[{"worker":{"uuid":"u","name":"clearance"},"reason":"secret"}]}]}`
 
 func TestFilter(t *testing.T) {
