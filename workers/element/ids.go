@@ -92,7 +92,7 @@ func (b *Batch) settle() (first, second int, ok bool) {
 	b.ids.start(len(b.recs))
 	n := len(b.recs)
 	kept := 0
-	for place := 0; place < n; place++ {
+	for place := range n {
 		if kept != place {
 			b.move(place, kept)
 		}

@@ -3,6 +3,7 @@ package element
 import (
 	"bytes"
 	"math"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -96,7 +97,7 @@ func (f *reference) array(from, to int, visit func(n, from, to int) *mistake) *m
 
 // wellFormed reads a document that has to be one value and says where it lies.
 func wellFormed(b []byte) (from, to int, _ *mistake) {
-	dec := jsontext.NewDecoder(bytes.NewBuffer(b[:len(b):len(b)]))
+	dec := jsontext.NewDecoder(bytes.NewBuffer(slices.Clip(b)))
 	value, err := dec.ReadValue()
 	if err != nil {
 		return 0, 0, syntax(err, int(dec.InputOffset()))

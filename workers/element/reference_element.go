@@ -12,7 +12,8 @@ func (f *reference) element(b *Batch, from, to int) (flaw, int) {
 	var e ends
 	var cuts unnamed
 	why, at := flawNone, from
-	f.object(from, to, func(m member) *mistake {
+	// The body has been validated: the only mistake is the one that ends the walk.
+	_ = f.object(from, to, func(m member) *mistake {
 		which := memberOf(m.name, b.kind)
 		if which == 0 && !f.drop {
 			why, at = flawUnnamed, m.nameAt
@@ -50,7 +51,7 @@ func (f *reference) part(b *Batch, which int, m member, r *record, e *ends) flaw
 			return flawProps
 		}
 		r.props = span{uint32(m.from), uint32(m.to)}
-		f.object(m.from, m.to, func(m member) *mistake {
+		_ = f.object(m.from, m.to, func(m member) *mistake { // as in element
 			b.props = append(b.props, prop{uint32(m.nameAt), uint32(m.from)})
 			return nil
 		})
@@ -91,13 +92,13 @@ func (f *reference) labels(m member, s *span) flaw {
 		return flawLabels
 	}
 	why := flawNone
-	f.array(m.from, m.to, func(_, from, _ int) *mistake {
+	_ = f.array(m.from, m.to, func(_, from, _ int) *mistake {
 		if f.body[from] != '"' {
 			why = flawLabels
 			return &mistake{}
 		}
 		return nil
-	})
+	}) // as in element
 	*s = span{uint32(m.from), uint32(m.to)}
 	return why
 }

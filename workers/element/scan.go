@@ -138,7 +138,7 @@ func scanEscape(b []byte, i int) int {
 
 // scanHex reads four hexadecimal digits.
 func scanHex(b []byte, i int) (v rune, end int) {
-	for n := 0; n < 4; n++ {
+	for range 4 {
 		if i >= len(b) {
 			return 0, more
 		}

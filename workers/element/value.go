@@ -29,7 +29,7 @@ func hashName(name []byte) uint64 {
 	if n := len(name); n >= 8 {
 		head, tail = load64(name), load64(name[n-8:])
 	} else {
-		for i := 0; i < n; i++ {
+		for i := range n {
 			head = head<<8 | uint64(name[i])
 		}
 	}

@@ -2,7 +2,10 @@
 // of Muster: the worker SDK and the gateway both use it. It needs no cgo.
 package token
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Principal is who is calling, taken from a verified token. It is immutable and
 // safe for concurrent use.
@@ -38,20 +41,10 @@ type Principal struct {
 
 // HasRealmRole reports whether the principal holds a realm role.
 func (p *Principal) HasRealmRole(role string) bool {
-	for _, r := range p.RealmRoles {
-		if r == role {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(p.RealmRoles, role)
 }
 
 // HasAudience reports whether the token was issued for an audience.
 func (p *Principal) HasAudience(audience string) bool {
-	for _, a := range p.Audience {
-		if a == audience {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(p.Audience, audience)
 }

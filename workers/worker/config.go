@@ -19,7 +19,7 @@ import (
 // realm forwards: its own.
 const AudienceForward = "muster"
 
-// Off, as an address, turns a listener off.
+// Off turns a listener off when it is given as its address.
 const Off = "off"
 
 // The defaults of Config.

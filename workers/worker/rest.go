@@ -119,7 +119,7 @@ func (w *Worker) filter(rw http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer cancel()
-	w.limitTransfer(rw, ctx)
+	w.limitTransfer(ctx, rw)
 	raw, err := token.FromHeader(r.Header)
 	if err != nil {
 		return err
@@ -192,7 +192,7 @@ func parseTimeout(text string) (time.Duration, error) {
 }
 
 // limitTransfer makes a slow or silent caller end with its deadline.
-func (w *Worker) limitTransfer(rw http.ResponseWriter, ctx context.Context) {
+func (w *Worker) limitTransfer(ctx context.Context, rw http.ResponseWriter) {
 	until, ok := ctx.Deadline()
 	if !ok {
 		return

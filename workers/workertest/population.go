@@ -107,7 +107,7 @@ type population struct {
 
 func newPopulation(o Options, seed uint64) (*population, error) {
 	p := &population{
-		rng:       rand.New(rand.NewPCG(seed, seed^0x9E3779B97F4A7C15)), //nolint:gosec // repeatable on purpose
+		rng:       rand.New(rand.NewPCG(seed, seed^0x9E3779B97F4A7C15)), // repeatable on purpose
 		templates: map[element.Kind][]template{element.Nodes: ownNodes(), element.Relationships: ownRelationships()},
 		samples:   map[element.Kind][]template{},
 	}

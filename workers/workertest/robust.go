@@ -83,16 +83,16 @@ func caseValues(values []string) func(context.Context, *suite) error {
 // likely than a JSON library that cannot keep it.
 func allCarried(kind element.Kind, verdicts []string, values int) error {
 	lost := -1
-	any := false
+	shown := false
 	for j := range values {
 		if carried(verdicts, j, values) {
-			any = true
+			shown = true
 		} else if lost < 0 {
 			lost = j
 		}
 	}
 	switch {
-	case !any:
+	case !shown:
 		return nothingShown(kind, "the property probe")
 	case lost >= 0:
 		return fmt.Errorf("%s: the value number %d of the property probe was taken away or changed wherever it was sent, others were not",
