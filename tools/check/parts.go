@@ -86,8 +86,10 @@ func shortTests(ctx context.Context, r *runner) error {
 	return r.goTest(ctx, r.root, nil, "-short", "-timeout", "5m", "work")
 }
 
+// raceTests runs one package at a time: the race detector makes tests several
+// times slower, and two at once on two cores come too close to their deadlines.
 func raceTests(ctx context.Context, r *runner) error {
-	return r.goTest(ctx, r.root, nil, "-race", "-short", "-timeout", "20m", "work")
+	return r.goTest(ctx, r.root, nil, "-race", "-short", "-p", "1", "-timeout", "20m", "work")
 }
 
 // solo builds, vets and tests every module as someone sees it who has only that
