@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -123,7 +124,7 @@ rules:
 	a := <-listening
 	for name, url := range map[string]string{"rest": "http://" + a.REST + worker.DefaultPath, "grpc": "grpc://" + a.GRPC} {
 		t.Run(name, func(t *testing.T) {
-			if r := workertest.RunT(t, workertest.Options{URL: url, Tokens: is}); r.Level() != workertest.Laws {
+			if r := workertest.RunT(t, workertest.Options{URL: url, Tokens: is, AnswerWithin: time.Minute}); r.Level() != workertest.Laws {
 				t.Errorf("level %s", r.Level())
 			}
 		})

@@ -58,7 +58,7 @@ func TestSDKWorkerPassesOverBothTransports(t *testing.T) {
 	a := sdkWorker(t, is, nil)
 	for name, url := range map[string]string{"rest": "http://" + a.REST + worker.DefaultPath, "grpc": "grpc://" + a.GRPC} {
 		t.Run(name, func(t *testing.T) {
-			r := workertest.RunT(t, workertest.Options{URL: url, UUID: "{" + strings.ToUpper(testUUID) + "}", Tokens: is})
+			r := workertest.RunT(t, workertest.Options{URL: url, UUID: "{" + strings.ToUpper(testUUID) + "}", Tokens: is, AnswerWithin: time.Minute})
 			if r.Level() != workertest.Laws || r.Count(workertest.Skip) != 0 || r.Contextual() {
 				t.Errorf("level %s\n%s", r.Level(), table(r))
 			}
@@ -78,7 +78,7 @@ func TestBatchWorkerPasses(t *testing.T) {
 			return out, nil
 		}
 	})
-	if r := workertest.RunT(t, workertest.Options{URL: "grpc://" + a.GRPC, Tokens: is, Elements: 1500}); r.Level() != workertest.Laws {
+	if r := workertest.RunT(t, workertest.Options{URL: "grpc://" + a.GRPC, Tokens: is, Elements: 1500, AnswerWithin: time.Minute}); r.Level() != workertest.Laws {
 		t.Errorf("level %s", r.Level())
 	}
 }

@@ -236,7 +236,7 @@ func TestWrongGRPCWorkersAreCaught(t *testing.T) {
 
 func TestPlainGRPCWorkerPasses(t *testing.T) {
 	is := newIssuer(t)
-	r := workertest.RunT(t, workertest.Options{URL: (&plainGRPC{}).start(t, is, true), UUID: testUUID, Tokens: is})
+	r := workertest.RunT(t, workertest.Options{URL: (&plainGRPC{}).start(t, is, true), UUID: testUUID, Tokens: is, AnswerWithin: time.Minute})
 	if r.Level() != workertest.Laws {
 		t.Errorf("level %s\n%s", r.Level(), table(r))
 	}

@@ -90,7 +90,8 @@ func TestAnswers(t *testing.T) {
 			if errors.As(err, &lost) && lost.Answered != (a.reply != "") {
 				t.Errorf("%s/%d: answered is %v", a.name, pace, lost.Answered)
 			}
-			if kept := c.Idle() == 1; kept != a.keep {
+			// Bytes that come later than the answer's end are found at the next use.
+			if kept := c.Idle() == 1; kept != a.keep && (a.name != "surplus bytes" || pace == 0) {
 				t.Errorf("%s/%d: kept is %v", a.name, pace, kept)
 			}
 			c.Close()

@@ -159,10 +159,13 @@ func TestServerKilled(t *testing.T) {
 		}
 	}
 	acks := stop()
-	store, err := openAt(t.Context(), dsn, quiet())
-	if err != nil {
-		t.Fatal(err)
-	}
+	// The server may still be recovering from the last kill.
+	var store registry.Store
+	eventually(t, "the store opens again", func() bool {
+		var err error
+		store, err = openAt(t.Context(), dsn, quiet())
+		return err == nil
+	})
 	var ledger storetest.Ledger
 	ledger.Check(t, store, nil) // no half change, no gap
 	c, err := store.Load(t.Context(), 0)
