@@ -147,7 +147,7 @@ func conflict(snap *Snapshot, w *Worker, enrols bool) (same *Worker, err error) 
 func (s *Service) insert(ctx context.Context, actor Actor, w *Worker, enrols bool) (Worker, error) {
 	did := written{put: []*Worker{w}}
 	var same *Worker
-	_, err := s.write(ctx, func(ctx context.Context, tx Tx) error {
+	err := s.write(ctx, func(ctx context.Context, tx Tx) error {
 		var err error
 		if same, err = conflictInTx(ctx, tx, w, enrols); err != nil {
 			return err

@@ -117,7 +117,7 @@ func (s *Service) identify(ctx context.Context) error {
 	if have != "" && (s.opts.GatewayID == "" || s.opts.GatewayID == have) {
 		return nil
 	}
-	_, err := s.write(ctx, func(ctx context.Context, tx Tx) error {
+	err := s.write(ctx, func(ctx context.Context, tx Tx) error {
 		have, err := tx.Gateway(ctx)
 		if err != nil {
 			return err

@@ -19,11 +19,11 @@ type written struct {
 // write runs fn in one transaction and publishes the snapshot that holds it
 // before it returns. When fn is given a *written to fill in, the snapshot can be
 // made without asking the store again.
-func (s *Service) write(ctx context.Context, fn func(ctx context.Context, tx Tx) error, did *written) (Revision, error) {
+func (s *Service) write(ctx context.Context, fn func(ctx context.Context, tx Tx) error, did *written) error {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.WriteTimeout)
 	defer cancel()
 	if err := s.takeTurn(ctx); err != nil {
-		return 0, err
+		return err
 	}
 	defer s.giveTurn()
 	// From here on a caller that goes away changes nothing: a commit broken off
@@ -35,21 +35,21 @@ func (s *Service) write(ctx context.Context, fn func(ctx context.Context, tx Tx)
 		if fault.Is(err, "store_unavailable") {
 			s.noteStore(ctx, err)
 		}
-		return 0, err
+		return err
 	}
 	old := s.Snapshot()
 	if did != nil && s.base == rev-1 && old.Revision == s.base {
 		s.base = rev
 		s.noteStore(ctx, nil)
 		s.publish(merge(old, did.changes(rev), s.now(), old.Gateway))
-		return rev, nil
+		return nil
 	}
 	if err := s.catchUp(ctx); err != nil && did != nil {
 		// It is stored but the store cannot be read: show at least this change.
 		// base stays, so that the rest is loaded when the store is back.
 		s.publish(merge(old, did.changes(rev), old.LoadedAt, old.Gateway))
 	}
-	return rev, nil
+	return nil
 }
 
 func (d *written) changes(rev Revision) *Changes {
@@ -75,7 +75,7 @@ type change struct {
 // after; after is nil when it was deleted.
 func (s *Service) apply(ctx context.Context, c change) (before, after *Worker, err error) {
 	var did written
-	_, err = s.write(ctx, func(ctx context.Context, tx Tx) error {
+	err = s.write(ctx, func(ctx context.Context, tx Tx) error {
 		did = written{}
 		if before, err = tx.Worker(ctx, c.id); err != nil {
 			if errors.Is(err, ErrNotFound) {

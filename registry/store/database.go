@@ -69,7 +69,7 @@ func (d *Database) Write(ctx context.Context, fn func(context.Context, registry.
 		// First of all: on PostgreSQL this takes the row's lock, so that all
 		// writers of all replicas stand in one line and each sees what the ones
 		// before it did.
-		rev64, err := t.count(ctx, "revision")
+		rev64, err := t.count(ctx, revisions)
 		if err != nil {
 			return err
 		}

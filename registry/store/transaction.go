@@ -27,13 +27,27 @@ var _ registry.Tx = (*transaction)(nil)
 // process (docs/adr/0021). Hence two statements here, and the url's uniqueness
 // checked by the transaction.
 
-// count moves one of the state's counters on and returns it.
-func (t *transaction) count(ctx context.Context, column string) (n int64, err error) {
-	_, err = t.tx.ExecContext(ctx, `UPDATE registry_state SET `+column+` = `+column+` + 1 WHERE id = 1`)
+// counter is one of the state's counters: what moves it on, and what reads it.
+type counter struct{ move, read string }
+
+var (
+	revisions = counter{
+		move: `UPDATE registry_state SET revision = revision + 1 WHERE id = 1`,
+		read: `SELECT revision FROM registry_state WHERE id = 1`,
+	}
+	auditNumbers = counter{
+		move: `UPDATE registry_state SET audited = audited + 1 WHERE id = 1`,
+		read: `SELECT audited FROM registry_state WHERE id = 1`,
+	}
+)
+
+// count moves a counter on and returns it.
+func (t *transaction) count(ctx context.Context, c counter) (n int64, err error) {
+	_, err = t.tx.ExecContext(ctx, c.move)
 	if err != nil {
 		return 0, t.explain("begin a change", err)
 	}
-	err = t.tx.QueryRowContext(ctx, `SELECT `+column+` FROM registry_state WHERE id = 1`).Scan(&n)
+	err = t.tx.QueryRowContext(ctx, c.read).Scan(&n)
 	return n, t.explain("begin a change", err)
 }
 
@@ -190,7 +204,7 @@ func (t *transaction) Gateway(ctx context.Context) (id registry.WorkerID, err er
 // Audit implements registry.Tx.
 func (t *transaction) Audit(ctx context.Context, e registry.AuditEntry) error {
 	var err error
-	if e.Number, err = t.count(ctx, "audited"); err != nil {
+	if e.Number, err = t.count(ctx, auditNumbers); err != nil {
 		return err
 	}
 	_, err = t.tx.ExecContext(ctx, `INSERT INTO audit_log (number, id, revision, happened, actor_subject, actor_issuer,

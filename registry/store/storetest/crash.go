@@ -47,14 +47,11 @@ func ChildMain(open OpenAt) {
 	if place == "" {
 		return
 	}
-	if err := scribble(place, open); err != nil {
-		fmt.Fprintln(os.Stderr, "crash test child:", err)
-		os.Exit(1)
-	}
-	os.Exit(0)
+	fmt.Fprintln(os.Stderr, "crash test child:", scribble(place, open))
+	os.Exit(1)
 }
 
-// scribble reports each acknowledged change as a line of JSON on standard output,
+// scribble ends only when something fails, and says what. It reports each acknowledged change as a line of JSON on standard output,
 // after one that says that the store is open.
 func scribble(place string, open OpenAt) error {
 	ctx := context.Background()

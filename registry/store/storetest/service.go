@@ -38,8 +38,8 @@ func (f *fleet) serve(all ...*registry.Worker) *fleet {
 func (f *fleet) Inspect(_ context.Context, url string, _ registry.Transport) (registry.Info, error) {
 	f.mu.Lock()
 	f.calls++
-	info, there, err, before := f.byURL[url], false, f.errs[url], f.before
-	_, there = f.byURL[url]
+	info, there := f.byURL[url]
+	err, before := f.errs[url], f.before
 	f.mu.Unlock()
 	if before != nil {
 		before()
