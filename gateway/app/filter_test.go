@@ -198,7 +198,7 @@ func TestTheGatewayAnswersAsAWorker(t *testing.T) {
 	if info["class"] != "result" || info["type"] != "ExternalGraphSecurity" || info["version"] != "1.2.3-test" || len(info["uuid"]) != 36 {
 		t.Errorf("GET / answers %s", body)
 	}
-	if resp, body := d.call(t, http.MethodGet, "/nowhere", "", ""); resp.StatusCode != http.StatusNotFound || !strings.Contains(body, `"code":"not_found"`) {
+	if resp, body := d.call(t, http.MethodGet, "/nowhere", d.token(t, "alice"), ""); resp.StatusCode != http.StatusNotFound || !strings.Contains(body, `"code":"not_found"`) {
 		t.Errorf("unknown path: %d %s", resp.StatusCode, body)
 	}
 }
@@ -213,7 +213,7 @@ func TestOperationsListener(t *testing.T) {
 		}
 	}
 	d.http = api
-	if resp, _ := d.call(t, http.MethodGet, "/metrics", "", ""); resp.StatusCode != http.StatusNotFound {
+	if resp, _ := d.call(t, http.MethodGet, "/metrics", d.token(t, "alice"), ""); resp.StatusCode != http.StatusNotFound {
 		t.Errorf("/metrics on the API listener: %d, want 404", resp.StatusCode)
 	}
 }

@@ -168,10 +168,14 @@ func (b *bodyReader) tooLarge() error {
 func (b *bodyReader) readError(r *http.Request, err error) error {
 	var timeout interface{ Timeout() bool }
 	switch {
+	case errors.As(err, &timeout) && timeout.Timeout():
+		// Before the context: net/http cancels it when a read times out.
+		return fault.New(fault.Timeout, "timeout", "the body did not arrive within the request's deadline").Wrap(err)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		// Before the context as well: the caller may have closed its sending side alone.
+		return fault.New(fault.Invalid, "invalid_request", "the body ended before its announced end").Wrap(err)
 	case r.Context().Err() != nil:
 		return fault.From(r.Context().Err())
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return fault.New(fault.Timeout, "timeout", "the body did not arrive within the request's deadline").Wrap(err)
 	default:
 		return fault.New(fault.Invalid, "invalid_request", "the body ended before its announced end").Wrap(err)
 	}

@@ -190,13 +190,25 @@ func (f *filterHandler) answer(ctx context.Context, w http.ResponseWriter, a *ve
 	}
 }
 
+// refuseMethod answers what is not a POST.
+func (f *filterHandler) refuseMethod(w http.ResponseWriter, r *http.Request) {
+	if _, err := f.d.Authn.FromRequest(r); err != nil {
+		f.refuse(r.Context(), w, fault.From(err))
+		return
+	}
+	w.Header().Set("Allow", http.MethodPost)
+	writeJSON(w, http.StatusMethodNotAllowed, fault.Contract{
+		Description: "the filter takes POST, not " + r.Method, Error: "method_not_allowed",
+	})
+}
+
 // refuse answers with an error of the worker contract and logs it.
 func (f *filterHandler) refuse(ctx context.Context, w http.ResponseWriter, e *fault.Error) {
 	logRefusal(ctx, f.d.Logger, e)
-	if e.Kind == fault.Cancelled {
-		return // nobody is there to read it
-	}
+	// Also when the caller seems gone: one that has closed only its sending side
+	// still reads, and net/http answers 200 for a handler that writes nothing.
 	authn.Challenge(w.Header(), e)
+	boundUnread(w)
 	e.WriteContract(w)
 }
 

@@ -3,6 +3,7 @@ package edge
 import (
 	"net/http"
 
+	"github.com/muster-fleet/muster/gateway/authn"
 	"github.com/muster-fleet/muster/proto/fault"
 	"github.com/muster-fleet/muster/registry"
 )
@@ -27,7 +28,14 @@ func infoHandler(version string, snapshot func() *registry.Snapshot) http.Handle
 	}
 }
 
-// notFound answers what no route takes.
-func notFound(w http.ResponseWriter, r *http.Request) {
-	fault.New(fault.NotFound, "not_found", "there is nothing at %s %s", r.Method, r.URL.EscapedPath()).WriteProblem(w)
+// notFound answers what no route takes, to callers with a good token.
+func notFound(a *authn.Authenticator) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if _, err := a.FromRequest(r); err != nil {
+			authn.Challenge(w.Header(), err)
+			fault.From(err).WriteProblem(w)
+			return
+		}
+		fault.New(fault.NotFound, "not_found", "there is nothing at %s %s", r.Method, r.URL.EscapedPath()).WriteProblem(w)
+	}
 }

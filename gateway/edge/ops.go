@@ -41,7 +41,7 @@ func Ops(gatherer prometheus.Gatherer, drain *Drain, checks []Check, withPprof b
 		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	}
-	return mux
+	return prompt(mux)
 }
 
 // readiness is the body of /readyz.

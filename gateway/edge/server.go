@@ -30,23 +30,19 @@ type Route struct {
 }
 
 // API is the handler of the API listener: GET /, the filter endpoint and the
-// given routes. Routes other than the filter are counted, drained and given no
+// given routes. All but GET / needs a token, also to learn what is not there.
+// Routes other than the filter are counted, drained and given no
 // token check: their handlers do that themselves, because they answer problems.
 func API(version string, cfg FilterConfig, d FilterDeps, routes ...Route) http.Handler {
 	mux := http.NewServeMux()
 	filter := newFilterHandler(cfg, d)
 	mux.Handle("POST /api/graph-security/filter", filter)
-	mux.HandleFunc("/api/graph-security/filter", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Allow", http.MethodPost)
-		writeJSON(w, http.StatusMethodNotAllowed, fault.Contract{
-			Description: "the filter takes POST, not " + r.Method, Error: "method_not_allowed",
-		})
-	})
-	mux.Handle("GET /{$}", infoHandler(version, d.Snapshot))
+	mux.Handle("/api/graph-security/filter", prompt(http.HandlerFunc(filter.refuseMethod)))
+	mux.Handle("GET /{$}", prompt(infoHandler(version, d.Snapshot)))
 	for _, r := range routes {
-		mux.Handle(r.Pattern, counted(r.Handler, d.Drain, d.Metrics.endpoint(r.Endpoint)))
+		mux.Handle(r.Pattern, prompt(counted(r.Handler, d.Drain, d.Metrics.endpoint(r.Endpoint))))
 	}
-	mux.HandleFunc("/", notFound)
+	mux.Handle("/", prompt(notFound(d.Authn)))
 	return mux
 }
 

@@ -101,9 +101,8 @@ func (s *service) path(ops map[string]operation) http.Handler {
 // refuse answers an error as a problem, and logs what is not the caller's.
 func (s *service) refuse(w http.ResponseWriter, r *http.Request, actor registry.Actor, err error) {
 	e := fault.From(err)
-	if e.Kind == fault.Cancelled {
-		return // nobody is there to read it
-	}
+	// A caller that seems gone is answered too: one that has closed only its sending
+	// side still reads, and net/http answers 200 for a handler that writes nothing.
 	if e.Kind.HTTPStatus() >= http.StatusInternalServerError {
 		level := slog.LevelWarn
 		if e.Kind == fault.Internal {
