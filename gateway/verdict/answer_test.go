@@ -243,7 +243,7 @@ func TestExplain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `[{"kind":"nodes","elementId":"a","verdict":"stripped","properties":["k"],"by":[{"worker":{"uuid":"u1","name":"one"}},{"worker":{"uuid":"u2","name":"two"},"reason":"secret"}]},` +
+	want := `[{"kind":"nodes","elementId":"a","verdict":"stripped","properties":["k"],"by":[{"worker":{"uuid":"u1","name":"one"},"reason":""},{"worker":{"uuid":"u2","name":"two"},"reason":"secret"}]},` +
 		`{"kind":"nodes","elementId":"a","verdict":"masked","properties":["l"],"by":[{"worker":{"uuid":"u2","name":"two"},"reason":"secret"}]},` +
 		`{"kind":"nodes","elementId":"b","verdict":"hidden","properties":[],"by":[{"worker":{"uuid":"u1","name":"one"},"reason":"age"},{"worker":{"uuid":"u2","name":"two"},"reason":"secret"}]}]`
 	if string(got) != want {

@@ -15,8 +15,9 @@ type Cause struct {
 	Rule string `json:"rule,omitempty"`
 	// Worker is the worker that said so.
 	Worker *fault.WorkerRef `json:"worker,omitempty"`
-	// Reason is the source's own short word for it.
-	Reason string `json:"reason,omitempty"`
+	// Reason is the source's own short word for it; empty, never left out, when it
+	// gave none: over REST a worker has no place for one.
+	Reason string `json:"reason"`
 }
 
 // RuleClosure is the rule that explains a relationship that lost an end.
