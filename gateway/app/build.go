@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -82,8 +83,8 @@ func (g *gateway) onClose(f func(context.Context) error) { g.closers = append(g.
 // close undoes the building, the operations listener last.
 func (g *gateway) close(ctx context.Context) error {
 	var err error
-	for i := len(g.closers) - 1; i >= 0; i-- {
-		err = errors.Join(err, g.closers[i](ctx))
+	for _, undo := range slices.Backward(g.closers) {
+		err = errors.Join(err, undo(ctx))
 	}
 	g.closers = nil
 	if g.ops != nil {

@@ -96,7 +96,7 @@ func (g *gateway) checks() []edge.Check {
 			}
 			return nil
 		}},
-		{Name: "store", Degrades: true, Probe: func(ctx context.Context) error {
+		{Name: "store", Degrades: true, Probe: func(context.Context) error {
 			if e := g.registry.StoreError(); e != nil {
 				return errors.New("the store cannot be reached; the last snapshot is served and changes are refused")
 			}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -74,10 +75,8 @@ func hideLabelFrom(label, user string) worker.Func {
 		if p.Username == user {
 			return worker.Keep()
 		}
-		for _, l := range e.Labels() {
-			if l == label {
-				return worker.Hide("label " + label)
-			}
+		if slices.Contains(e.Labels(), label) {
+			return worker.Hide("label " + label)
 		}
 		return worker.Keep()
 	}

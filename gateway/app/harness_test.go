@@ -120,7 +120,7 @@ func (d *dev) token(t *testing.T, user string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to the end
+	defer resp.Body.Close()
 	var body struct {
 		AccessToken string `json:"access_token"`
 	}
@@ -150,7 +150,7 @@ func (d *dev) call(t *testing.T, method, path, token, body string, header ...str
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to the end
+	defer resp.Body.Close()
 	data, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatalf("%s %s: %v", method, path, err)

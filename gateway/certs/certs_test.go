@@ -10,7 +10,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"io"
 	"log/slog"
 	"math/big"
 	"net"
@@ -123,7 +122,7 @@ func dialSerial(ctx context.Context, s *certs.Source, addr string) (int64, error
 	if err != nil {
 		return 0, err
 	}
-	defer conn.Close() //nolint:errcheck // nothing was written
+	defer conn.Close()
 	return conn.(*tls.Conn).ConnectionState().PeerCertificates[0].SerialNumber.Int64(), nil
 }
 
@@ -238,7 +237,7 @@ func TestMistakesStopTheStart(t *testing.T) {
 	dir := t.TempDir()
 	notPEM := filepath.Join(dir, "not.pem")
 	write(t, notPEM, []byte("hello"))
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	if _, err := certs.Server(filepath.Join(dir, "none.crt"), filepath.Join(dir, "none.key"), log); err == nil || !strings.Contains(err.Error(), "none.crt") {
 		t.Errorf("missing files: %v, want an error that names them", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -160,9 +161,7 @@ func (c *client) call(ctx context.Context, r request) (*answer, error) {
 	if err != nil {
 		return nil, &trouble{code: ExitFailed, what: "the request could not be made: " + err.Error(), where: where, cause: err}
 	}
-	for name, values := range r.header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, r.header)
 	if r.body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -216,12 +215,12 @@ func (c *client) unreachable(ctx context.Context, where string, timeout time.Dur
 // refused reads a problem of RFC 9457 or an error body of the contract.
 func (c *client) refused(where string, resp *http.Response, body []byte) error {
 	var said struct {
-		Code        string
-		Detail      string
-		Description string
-		Error       string
-		Worker      *fault.WorkerRef
-		Errors      []fault.Violation
+		Code        string            `json:"code"`
+		Detail      string            `json:"detail"`
+		Description string            `json:"description"`
+		Error       string            `json:"error"`
+		Worker      *fault.WorkerRef  `json:"worker"`
+		Errors      []fault.Violation `json:"errors"`
 	}
 	kind := fault.HTTPKind(resp.StatusCode)
 	if err := json.Unmarshal(body, &said); err != nil || said.Code+said.Error == "" {
@@ -237,14 +236,15 @@ func (c *client) refused(where string, resp *http.Response, body []byte) error {
 		// A worker's own words come prefixed by its name, which Error writes too.
 		e.Detail = strings.TrimPrefix(e.Detail, "worker "+w.Name+": ")
 	}
-	what := e.Error()
+	var what strings.Builder
+	what.WriteString(e.Error())
 	for _, v := range e.Violations {
 		if len(e.Violations) == 1 && v.Detail == e.Detail {
 			break // said already
 		}
-		what += "\n  " + strings.TrimSpace(v.Pointer+" "+v.Code+": "+v.Detail)
+		what.WriteString("\n  " + strings.TrimSpace(v.Pointer+" "+v.Code+": "+v.Detail))
 	}
-	return &trouble{code: codeOfKind(kind), what: what, where: where, do: c.advice(e, resp.Header), cause: e}
+	return &trouble{code: codeOfKind(kind), what: what.String(), where: where, do: c.advice(e, resp.Header), cause: e}
 }
 
 // advice says what to do about an answer.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -31,10 +32,8 @@ func (s *shell) checkOutput(cmd *cobra.Command) error {
 	if more := cmd.Annotations[annotationForms]; more != "" {
 		forms = append(forms, strings.Split(more, ",")...)
 	}
-	for _, f := range forms {
-		if s.output == f {
-			return nil
-		}
+	if slices.Contains(forms, s.output) {
+		return nil
 	}
 	return fmt.Errorf("--output %s is not one of %s", quote(s.output), strings.Join(forms, ", "))
 }

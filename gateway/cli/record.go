@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -96,9 +97,7 @@ func (c *client) list(ctx context.Context, query url.Values) (items []*record, n
 // all returns the workers of every page.
 func (c *client) all(ctx context.Context, query url.Values) ([]*record, error) {
 	paged := url.Values{"limit": {"1000"}}
-	for name, values := range query {
-		paged[name] = values
-	}
+	maps.Copy(paged, query)
 	var all []*record
 	for {
 		items, next, err := c.list(ctx, paged)

@@ -72,7 +72,7 @@ func ListenGRPC(ctx context.Context, addr string, cfg GRPCConfig, d GRPCDeps, re
 		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: grpcMinPing, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleTimeout}),
-		grpc.WriteBufferSize(grpcBuffer), grpc.ReadBufferSize(grpcBuffer), grpc.SharedWriteBuffer(true),
+		grpc.WriteBufferSize(grpcBuffer), grpc.ReadBufferSize(grpcBuffer),
 	}
 	if d.TLS != nil {
 		opts = append(opts, grpc.Creds(credentials.NewTLS(d.TLS)))

@@ -224,7 +224,7 @@ func sendVerdicts(ss gatewayv1.GraphSecurity_FilterServer, kind workerv1.Kind, s
 
 func explanation(e *verdict.Explanation) *gatewayv1.Explanation {
 	out := &gatewayv1.Explanation{
-		Kind: workerv1.Kind_KIND_NODES, Ordinal: uint64(e.Ordinal), //nolint:gosec // ordinals are not negative
+		Kind: workerv1.Kind_KIND_NODES, Ordinal: uint64(e.Ordinal),
 		ElementId: e.ElementID, Verdict: e.Verdict, Properties: e.Properties,
 	}
 	if e.Kind == element.Relationships.Key() {

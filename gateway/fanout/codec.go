@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 	"sync"
 
 	"google.golang.org/grpc/encoding"
@@ -69,7 +70,7 @@ func newChunk(base uint64, data []byte, starts, ends []uint32, pin Pin) *chunk {
 		// gRPC does not say when it is done with a small buffer.
 		data, pin = bytes.Clone(data), nil
 	}
-	return &chunk{head: head, data: data[:len(data):len(data)], tail: tail, pin: pin}
+	return &chunk{head: head, data: slices.Clip(data), tail: tail, pin: pin}
 }
 
 func packedSize(values []uint32) (n int) {

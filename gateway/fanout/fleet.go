@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -205,9 +206,7 @@ func (f *Fleet) leg(w *registry.Worker) *leg {
 		return l
 	}
 	next := make(map[registry.WorkerID]*leg, len(old)+1)
-	for id, other := range old {
-		next[id] = other
-	}
+	maps.Copy(next, old)
 	next[w.ID] = l
 	f.swap(old, next)
 	return l

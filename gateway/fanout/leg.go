@@ -63,11 +63,11 @@ func (f *Fleet) newLeg(w *registry.Worker) *leg {
 	}
 	l.budget.share = int64(f.cfg.RetryShare * retryUnit)
 	l.budget.left.Store(retryBurst * retryUnit)
-	l.carrier = f.newCarrier(l, w, limit)
+	l.carrier = f.newCarrier(w, limit)
 	return l
 }
 
-func (f *Fleet) newCarrier(l *leg, w *registry.Worker, limit int) carrier {
+func (f *Fleet) newCarrier(w *registry.Worker, limit int) carrier {
 	t, err := parseTarget(w.URL)
 	switch {
 	case err != nil:

@@ -3,6 +3,7 @@ package probe_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -180,9 +181,5 @@ func (w *workers) set(reply func(ctx context.Context, i int) (registry.Info, err
 func (w *workers) counts() map[string]int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	out := map[string]int{}
-	for url, n := range w.asked {
-		out[url] = n
-	}
-	return out
+	return maps.Clone(w.asked)
 }

@@ -22,12 +22,13 @@ func Printable(s string, limit int) string {
 			break
 		}
 		r, size := utf8.DecodeRuneInString(s)
-		if r == utf8.RuneError && size <= 1 {
+		switch {
+		case r == utf8.RuneError && size <= 1:
 			b.WriteString(`\x`)
 			b.WriteString(strconv.FormatUint(0x100+uint64(s[0]), 16)[1:])
-		} else if strconv.IsPrint(r) {
+		case strconv.IsPrint(r):
 			b.WriteRune(r)
-		} else {
+		default:
 			quoted := strconv.QuoteRune(r)
 			b.WriteString(quoted[1 : len(quoted)-1])
 		}

@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	// DefaultInterval is how often a worker is probed; MinInterval is the least
-	// that can be asked for.
+	// DefaultInterval is how often a worker is probed.
 	DefaultInterval = 10 * time.Second
-	MinInterval     = 100 * time.Millisecond
+	// MinInterval is the least that can be asked for.
+	MinInterval = 100 * time.Millisecond
 	// DefaultConcurrency is how many probes run at once.
 	DefaultConcurrency = 256
 

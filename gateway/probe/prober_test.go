@@ -3,7 +3,6 @@ package probe_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -24,7 +23,7 @@ func start(t *testing.T, cfg probe.Config, m *memory, w *workers) (*probe.Prober
 	t.Helper()
 	metrics := prometheus.NewPedanticRegistry()
 	p, err := probe.New(cfg, probe.Deps{
-		Registry: m, Inspector: w, Metrics: metrics, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Registry: m, Inspector: w, Metrics: metrics, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

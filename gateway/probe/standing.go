@@ -181,7 +181,8 @@ func (s *standing) violated(now time.Time) {
 			keep = append(keep, at)
 		}
 	}
-	s.violations = append(keep, now)
+	keep = append(keep, now)
+	s.violations = keep
 	if len(s.violations) >= quarantineAfter {
 		s.violations = nil
 		s.quarantine("5 violations of the contract within a minute", now)

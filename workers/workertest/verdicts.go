@@ -169,11 +169,11 @@ func (r *verdictReader) text(i int) string {
 	out := append([]byte(nil), raw[:from]...)
 	sep := byte('{')
 	for name, value := range r.sent.Properties(i) {
-		plain := string(element.AppendText(nil, name))
-		if r.strips[uint64(i)][plain] {
+		plain := element.AppendText(nil, name)
+		if r.strips[uint64(i)][string(plain)] {
 			continue
 		}
-		if mask, ok := r.masks[uint64(i)][plain]; ok {
+		if mask, ok := r.masks[uint64(i)][string(plain)]; ok {
 			value = []byte(mask)
 		}
 		out = append(append(append(append(out, sep), name...), ':'), value...)

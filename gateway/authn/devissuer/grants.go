@@ -147,12 +147,9 @@ func (i *Issuer) exchange(r *http.Request, c client) (*grant, *refusal, error) {
 	if form.Get("subject_token_type") != typeAccessToken {
 		return nil, refuse(http.StatusBadRequest, "invalid_request", "subject_token_type must be "+typeAccessToken), nil
 	}
-	subject, err := i.readOwn(form.Get("subject_token"))
-	if err != nil {
-		return nil, refuse(http.StatusBadRequest, "invalid_request", "Invalid token"), nil
-	}
-	if audiences, err := subject.GetAudience(); err != nil || !slices.Contains(audiences, Audience) {
-		return nil, refuse(http.StatusForbidden, "access_denied", "Client is not within the token audience"), nil
+	subject, refused := i.subject(form.Get("subject_token"))
+	if refused != nil {
+		return nil, refused, nil
 	}
 	audience := form.Get("audience")
 	if !i.mayExchangeFor(audience) {
@@ -171,6 +168,18 @@ func (i *Issuer) exchange(r *http.Request, c client) (*grant, *refusal, error) {
 		AccessToken: access, ExpiresIn: expires - i.config.Clock().Unix(), TokenType: "Bearer",
 		IssuedTokenType: typeAccessToken, Scope: "email profile",
 	}, nil, nil
+}
+
+// subject reads the token that is to be exchanged.
+func (i *Issuer) subject(raw string) (jwt.MapClaims, *refusal) {
+	claims, err := i.readOwn(raw)
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, "invalid_request", "Invalid token")
+	}
+	if audiences, err := claims.GetAudience(); err != nil || !slices.Contains(audiences, Audience) {
+		return nil, refuse(http.StatusForbidden, "access_denied", "Client is not within the token audience")
+	}
+	return claims, nil
 }
 
 // readOwn verifies a token of this issuer.

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"math/big"
 	"slices"
 	"sync"
@@ -82,9 +83,7 @@ func (r *keyring) sign(header, claims map[string]any) (string, error) {
 	r.mu.Unlock()
 	t := jwt.NewWithClaims(jwt.SigningMethodRS256, jwt.MapClaims(claims))
 	t.Header["kid"] = k.kid
-	for name, value := range header {
-		t.Header[name] = value
-	}
+	maps.Copy(t.Header, header)
 	signed, err := t.SignedString(k.private)
 	if err != nil {
 		return "", fmt.Errorf("development issuer: sign: %w", err)

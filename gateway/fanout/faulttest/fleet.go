@@ -9,12 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/muster-fleet/muster/gateway/address"
 	"github.com/muster-fleet/muster/gateway/fanout"
 	"github.com/muster-fleet/muster/registry"
 	"github.com/muster-fleet/muster/workers/element"
 	"github.com/muster-fleet/muster/workers/token"
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Observed is one call of the observer.

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -40,11 +41,7 @@ func (c *Calls) Headers() []http.Header {
 func (c *Calls) Elements() map[string]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out := make(map[string]int, len(c.elements))
-	for k, v := range c.elements {
-		out[k] = v
-	}
-	return out
+	return maps.Clone(c.elements)
 }
 
 func (c *Calls) note(h http.Header, ids []string) {

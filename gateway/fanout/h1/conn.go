@@ -3,6 +3,7 @@ package h1
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"strconv"
@@ -101,7 +102,9 @@ func (cn *conn) start(ctx context.Context, r *Request) error {
 }
 
 func (cn *conn) send(r *Request, deadline time.Time) error {
-	out, err := append(cn.out[:0], cn.client.head...), error(nil)
+	cn.out = append(cn.out[:0], cn.client.head...)
+	out := cn.out
+	var err error
 	for i := range r.Fields {
 		if out, err = appendField(out, r.Fields[i].Name, r.Fields[i].Value); err != nil {
 			return err
@@ -180,7 +183,7 @@ func (cn *conn) writePatiently(deadline time.Time) error {
 }
 
 func isTimeout(err error) bool {
-	t, ok := err.(interface{ Timeout() bool }) //nolint:errorlint // net and tls return it unwrapped
+	t, ok := err.(interface{ Timeout() bool }) // net and tls return it unwrapped
 	return ok && t.Timeout()
 }
 
@@ -276,7 +279,7 @@ func (cn *conn) read(p []byte) (int, error) {
 		cn.answered = true
 		return n, nil
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	return 0, cn.ioError(err)
@@ -292,7 +295,7 @@ func (cn *conn) finish(reuse bool) {
 		default:
 			reuse = false
 			cn.close()
-			<-cn.writing
+			<-cn.writing //nolint:errcheck // the connection is not kept, whatever it says
 		}
 		cn.writing = nil
 	}

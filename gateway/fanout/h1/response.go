@@ -107,7 +107,7 @@ func (r *Response) readOpen(p []byte) (int, error) {
 	if n > 0 {
 		return n, nil
 	}
-	if err == io.EOF {
+	if err == io.EOF { //nolint:errorlint // an end that comes wrapped is no clean one
 		r.state, r.closing = bodyDone, true
 		return 0, io.EOF
 	}
