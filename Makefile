@@ -69,9 +69,9 @@ baseline: tools ## Make the present contracts the baseline of the breaking check
 	cd proto && buf build -o baseline.binpb
 
 .PHONY: tidy
-tidy: ## go mod tidy in every module, then go work sync
-	@for m in $(MODULES) tools tools/lint tools/bench; do [ ! -f $$m/go.mod ] || (echo "tidy $$m"; cd $$m && GOWORK=off go mod tidy); done
+tidy: ## go work sync, then go mod tidy in every module (the sync raises versions whose sums only tidy adds)
 	go work sync
+	@for m in $(MODULES) tools tools/lint tools/bench; do [ ! -f $$m/go.mod ] || (echo "tidy $$m"; cd $$m && GOWORK=off go mod tidy); done
 
 .PHONY: tidy-check
 tidy-check: tools ## Fail on a missing sibling replace, a differing go line or a differing DuckDB
