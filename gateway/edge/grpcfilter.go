@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -255,6 +256,9 @@ func (f *grpcFilter) failed(ctx context.Context, err error) error {
 	return e
 }
 
+// maxLoggedCode is the longest code of a worker that is logged, in bytes.
+const maxLoggedCode = 32
+
 // logRefusal writes what the caller gets and what the caller does not get: the
 // cause.
 func logRefusal(ctx context.Context, log *slog.Logger, e *fault.Error) {
@@ -265,7 +269,11 @@ func logRefusal(ctx context.Context, log *slog.Logger, e *fault.Error) {
 	if !log.Enabled(ctx, level) {
 		return
 	}
-	attrs := []slog.Attr{slog.String("code", e.Code), slog.Int("status", e.Kind.HTTPStatus())}
+	code := e.Code
+	if e.Worker != nil && (len(code) > maxLoggedCode || strings.Trim(code, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-") != "") {
+		code = "" // a refusing worker's own words, which may hold anything
+	}
+	attrs := []slog.Attr{slog.String("code", code), slog.Int("status", e.Kind.HTTPStatus())}
 	if e.Worker != nil {
 		attrs = append(attrs, slog.String("worker", e.Worker.UUID), slog.String("worker_name", e.Worker.Name))
 	}

@@ -61,8 +61,11 @@ type failure struct {
 	row row
 	// reason is the metric's label: from a small closed set.
 	reason string
-	// detail is shown to the caller; text of the worker in it has been cleaned.
+	// detail says what happened, in the gateway's words.
 	detail string
+	// said is the worker's own text, cleaned. It goes to the caller and never into
+	// a log: a worker may repeat the token or a property's value in it.
+	said string
 	// code is the worker's own error, where the row passes it on.
 	code  string
 	retry time.Duration
@@ -75,6 +78,7 @@ type failure struct {
 	early bool
 }
 
+// Error is for logs: without what the worker said.
 func (f *failure) Error() string {
 	if f.cause != nil {
 		return f.reason + ": " + f.detail + ": " + f.cause.Error()
@@ -91,9 +95,12 @@ func (f *failure) fault(w *registry.Worker) *fault.Error {
 	code, detail := r.code, f.detail
 	if f.row == rowRefusedToken || f.row == rowDenied {
 		// The contract's words: the worker's own, prefixed by its name.
-		code, detail = f.code, clean(w.Name)+": "+f.detail
+		code, detail = f.code, clean(w.Name)+": "+f.said
 	} else if f.row != rowLoginRequired {
 		detail = "worker " + clean(w.Name) + ": " + f.detail
+		if f.said != "" {
+			detail += ": " + f.said
+		}
 	}
 	return fault.New(r.kind, code, "%s", detail).
 		By(string(w.ID), clean(w.Name)).After(f.retry).Wrap(f)
@@ -161,6 +168,18 @@ func cleanCode(s string) string {
 		return r
 	}, clean(s))
 }
+
+// loggable returns a worker's error code where it is a short word, and nothing
+// where it may be anything: logs hold neither tokens nor values of properties.
+func loggable(code string) string {
+	if len(code) > maxLoggable || strings.Trim(code, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-") != "" {
+		return ""
+	}
+	return code
+}
+
+// maxLoggable is the longest code that is logged, in bytes.
+const maxLoggable = 32
 
 func isPlain(s string) bool {
 	if !utf8.ValidString(s) {

@@ -178,11 +178,10 @@ func (g *grpcConn) failure(err error, s grpc.ClientStream) error {
 	if !answered {
 		return workerError("framing", "its answer is not well-formed gRPC", err)
 	}
-	detail := "it answered " + st.Code().String()
-	if st.Message() != "" {
-		detail += ": " + clean(st.Message())
-	}
-	return workerError("status", detail, err)
+	// The status is the worker's own, and its text not for a log: no cause.
+	f := workerError("status", "it answered "+st.Code().String(), nil)
+	f.said = clean(st.Message())
+	return f
 }
 
 // answeredBy reports whether the peer sent headers or trailers of its own. The
@@ -207,7 +206,8 @@ func (g *grpcConn) unreachable(st *status.Status, err error) error {
 // grpcRefusal is the row of 401 and 403: the code is the worker's own where it
 // sent one, and otherwise what the contract's words for the status are.
 func grpcRefusal(st *status.Status, err error) *failure {
-	f := &failure{row: rowRefusedToken, reason: "unauthorized", code: "invalid_token", detail: clean(st.Message()), cause: err}
+	f := &failure{row: rowRefusedToken, reason: "unauthorized", detail: "it refused with " + st.Code().String(),
+		code: "invalid_token", said: clean(st.Message())}
 	if st.Code() == codes.PermissionDenied {
 		f.row, f.reason, f.code = rowDenied, "forbidden", "forbidden"
 	}

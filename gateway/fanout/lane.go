@@ -76,7 +76,7 @@ func (l *lane) send(c *element.Chunk, whole *chunk) {
 	if k > 0 && l.open[0] != nil {
 		l.end(0) // all nodes have come
 	}
-	most := l.w.Settings.MaxElementsPerCall
+	most := mostPerCall(l.w)
 	for from := 0; from < b.Len(); {
 		p := l.open[k]
 		if p == nil {

@@ -29,13 +29,13 @@ func (f *Fleet) report(ctx context.Context, w *registry.Worker, span trace.Span,
 	if r.observe && !fail.early {
 		f.observe(w, r.result, fail.reason)
 	}
-	shown := fail.fault(w)
-	span.SetStatus(codes.Error, shown.Code)
+	code := loggable(fail.fault(w).Code)
+	span.SetStatus(codes.Error, code)
 	span.SetAttributes(attribute.String("muster.reason", fail.reason))
 	f.deps.Logger.LogAttrs(ctx, slog.LevelWarn, "worker failed",
 		slog.String("worker", string(w.ID)), slog.String("worker_name", clean(w.Name)),
-		slog.String("code", clean(shown.Code)), slog.String("reason", fail.reason),
-		slog.String("detail", shown.Detail), slog.Any("cause", logged{fail.cause}))
+		slog.String("code", code), slog.String("reason", fail.reason),
+		slog.String("detail", fail.detail), slog.Any("cause", logged{fail.cause}))
 }
 
 // logged is a cause as it may stand in a log: cleaned like a worker's text.

@@ -265,7 +265,8 @@ func (u *unit) refusal(resp *h1.Response) error {
 	if !ok {
 		return workerError("status", "it answered "+strconv.Itoa(resp.Status)+" without the contract's error body", nil)
 	}
-	f := &failure{row: rowRefusedToken, reason: "unauthorized", code: cleanCode(code), detail: clean(description)}
+	f := &failure{row: rowRefusedToken, reason: "unauthorized", detail: "it refused with " + strconv.Itoa(resp.Status),
+		code: cleanCode(code), said: clean(description)}
 	if resp.Status == 403 {
 		f.row, f.reason = rowDenied, "forbidden"
 	}
@@ -273,12 +274,12 @@ func (u *unit) refusal(resp *h1.Response) error {
 }
 
 func (u *unit) otherStatus(resp *h1.Response) error {
-	detail := "it answered " + strconv.Itoa(resp.Status)
+	f := workerError("status", "it answered "+strconv.Itoa(resp.Status), nil)
 	// The status decides; a body that breaks off only costs its text.
 	if code, description, ok, err := readError(resp); err == nil && ok {
-		detail += ": " + clean(code+": "+description)
+		f.said = clean(code + ": " + description)
 	}
-	return workerError("status", detail, nil)
+	return f
 }
 
 // readError reads an error body; ok is false when it is not one.

@@ -91,7 +91,7 @@ func (s *Stream) Send(c *element.Chunk) error {
 	}
 	var whole *chunk // encoded once for all who get it as it is
 	for _, l := range s.lanes {
-		if l.w.Settings.MaxElementsPerCall == 0 && whole == nil {
+		if mostPerCall(l.w) == 0 && whole == nil {
 			whole = encodeOwned(b, c.From, 0, b.Len())
 		}
 		l.send(c, whole)

@@ -89,12 +89,23 @@ func (a *ask) runUnits(ctx context.Context, w *registry.Worker, l *leg, auth str
 	return nodes, rels, nil
 }
 
+// mostPerCall is how many elements one call may have, 0 for all of them. Only a
+// worker whose present version obeys the laws may be asked in pieces: another may
+// decide differently about a part than about the whole. The setting outlives a new
+// version; the proof does not.
+func mostPerCall(w *registry.Worker) int {
+	if w.Conformance.Level != registry.LevelLaws || w.Conformance.Version != w.Version {
+		return 0
+	}
+	return w.Settings.MaxElementsPerCall
+}
+
 // split plans the calls.
 func (a *ask) split(units []unit, w *registry.Worker, l *leg, auth string) []unit {
 	for _, s := range []*shared{&a.nodes, &a.rels} {
 		n := size(s.batch)
 		step := n
-		if most := w.Settings.MaxElementsPerCall; most > 0 && most < n {
+		if most := mostPerCall(w); most > 0 && most < n {
 			step = most
 		}
 		for from := 0; from < n; from += step {

@@ -70,8 +70,8 @@ func Fleet(t testing.TB, cfg fanout.Config, change func(*fanout.Deps)) (*fanout.
 	return f, reg
 }
 
-// Worker makes the record of an active ExternalGraphSecurity worker, with more
-// time than a busy machine needs.
+// Worker makes the record of an active ExternalGraphSecurity worker that obeys the
+// laws, with more time than a busy machine needs.
 func Worker(n int, url string) *registry.Worker {
 	transport := registry.TransportREST
 	if strings.HasPrefix(url, "grpc") {
@@ -81,6 +81,7 @@ func Worker(n int, url string) *registry.Worker {
 		ID:   registry.WorkerID(fmt.Sprintf("00000000-0000-4000-8000-%012d", n)),
 		Name: fmt.Sprintf("worker-%02d", n), URL: url, Class: registry.ClassResult, Type: registry.TypeGraphSecurity,
 		Version: "1", Transport: transport, Active: true, Revision: 1,
+		Conformance: registry.Conformance{Level: registry.LevelLaws, Version: "1"},
 		Settings: registry.Settings{
 			Timeout: 30 * time.Second, OnFailure: registry.FailRequest, Identity: registry.IdentityForward, MaxConcurrent: 64,
 		},
