@@ -36,6 +36,8 @@ var profiles = map[string][]part{
 		{name: "tools", do: toolTests, tests: true},
 		{name: "tests", do: allTests, tests: true},
 		{name: "long tests", do: longTests, tests: true},
+		{name: "crash", do: crashTests, tests: true},
+		{name: "faults", do: faultTests, tests: true},
 		{name: "race", do: raceTests, tests: true},
 		{name: "solo", do: solo, tests: true},
 	},
@@ -84,6 +86,20 @@ func allTests(ctx context.Context, r *runner) error {
 
 func shortTests(ctx context.Context, r *runner) error {
 	return r.goTest(ctx, r.root, nil, "-short", "-timeout", "5m", "work")
+}
+
+// crashTests kills the writers of both stores as often as their promise says; the
+// tests part kills a few times only.
+func crashTests(ctx context.Context, r *runner) error {
+	return r.goTest(ctx, r.root, []string{"MUSTER_TEST_CRASH_KILLS=200"}, "-count=1", "-p", "1", "-timeout", "20m",
+		"-run", "^(TestStore|TestKilledWhileMigrating|TestServerKilled)$/^(Crash.*|)$",
+		modulePrefix+"registry/store/duckdb", modulePrefix+"registry/store/postgres")
+}
+
+// faultTests lets workers fail ten thousand times and looks for what leaks.
+func faultTests(ctx context.Context, r *runner) error {
+	return r.goTest(ctx, r.root, []string{"MUSTER_TEST_FAULTS=10000"}, "-count=1", "-timeout", "20m",
+		"-run", "^TestNothingLeaks$", modulePrefix+"gateway/fanout")
 }
 
 // raceTests runs one package at a time: the race detector makes tests several
