@@ -5,9 +5,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/muster-fleet/muster/gateway/config"
 )
 
 // exchange sends bytes over a connection of its own, closes the sending side when
@@ -109,6 +112,24 @@ func TestUnknownPathsNeedAToken(t *testing.T) {
 		resp, body := d.call(t, method, path, "", "")
 		if resp.StatusCode != http.StatusUnauthorized || resp.Header.Get("WWW-Authenticate") == "" {
 			t.Errorf("%s: got %d %s, want 401", c, resp.StatusCode, body)
+		}
+	}
+}
+
+// A client that sends its whole body before it reads gets its refusal, however
+// long the body is.
+func TestRefusalsReachClientsThatSendFirst(t *testing.T) {
+	d := startDev(t, func(c *config.Config) { c.Limits.MaxBody = 1 << 20 })
+	const size = 16 << 20
+	for token, want := range map[string]int{"x": http.StatusUnauthorized, d.token(t, "alice"): http.StatusRequestEntityTooLarge} {
+		for _, framing := range []string{
+			"Content-Length: " + strconv.Itoa(size) + "\r\n\r\n" + strings.Repeat(" ", size),
+			"Transfer-Encoding: chunked\r\n\r\n1000000\r\n" + strings.Repeat(" ", size) + "\r\n0\r\n\r\n",
+		} {
+			resp, body := d.exchange(t, d.http, "POST "+filterPath+" HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+token+"\r\n"+framing, false)
+			if resp.StatusCode != want {
+				t.Errorf("got %d %s, want %d", resp.StatusCode, body, want)
+			}
 		}
 	}
 }

@@ -78,6 +78,7 @@ func (f *filterHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e := fault.From(err)
 		status = e.Kind.HTTPStatus()
 		f.refuse(ctx, w, e)
+		linger(w, r)
 		span.SetStatus(codes.Error, e.Code)
 	}
 	f.metrics.done(status, start)

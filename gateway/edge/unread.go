@@ -13,6 +13,38 @@ import (
 // otherwise net/http answers, and closes the connection.
 const unreadPatience = 100 * time.Millisecond
 
+// lingering is how long a connection is read on after a refusal, and at most how
+// far. Many clients send their whole body before they look for an answer; closing
+// on them would turn a 413 or 401 into a broken connection.
+const (
+	lingerTime  = 5 * time.Second
+	lingerBytes = 512 << 20
+)
+
+// linger sends the answer and throws away what is still to come of the body. For a
+// body that has been read it costs next to nothing.
+func linger(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor != 1 || r.ContentLength == 0 {
+		return
+	}
+	rc := http.NewResponseController(w)
+	if rc.Flush() != nil {
+		return // nobody is left to wait for
+	}
+	buf, end := make([]byte, 32<<10), time.Now().Add(lingerTime)
+	for read := 0; read < lingerBytes && time.Now().Before(end); {
+		// Only a body under way is waited for; the answer ends when this does.
+		if rc.SetReadDeadline(time.Now().Add(unreadPatience)) != nil {
+			return
+		}
+		n, err := r.Body.Read(buf)
+		if err != nil {
+			return // the end, or a body that stalls: then the server closes the connection
+		}
+		read += n
+	}
+}
+
 // boundUnread bounds the wait for a body that nobody will read. It is called before the
 // answer's head is written. Connections that cannot take a deadline are not
 // net/http's own, and are left as they are.
@@ -27,6 +59,7 @@ func prompt(next http.Handler) http.Handler {
 			w = &promptWriter{ResponseWriter: w}
 		}
 		next.ServeHTTP(w, r)
+		linger(w, r)
 	})
 }
 
