@@ -69,12 +69,17 @@ func build(ctx context.Context, cfg config.Config, version string, log *slog.Log
 		g.buildTelemetry, g.buildTLS, g.buildIdentity, g.buildRegistry, g.buildFleet, g.buildEdge,
 	} {
 		if err := step(ctx); err != nil {
-			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
-			defer cancel()
-			return nil, errors.Join(err, g.closeListeners(closing), g.close(closing))
+			return nil, errors.Join(err, g.abandon(ctx))
 		}
 	}
 	return g, nil
+}
+
+// abandon closes what has been built so far.
+func (g *gateway) abandon(ctx context.Context) error {
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	return errors.Join(g.closeListeners(closing), g.close(closing))
 }
 
 // onClose adds what close will do; the last one added is done first.
