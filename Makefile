@@ -79,7 +79,8 @@ tidy-check: tools ## Fail on a missing sibling replace, a differing go line or a
 
 .PHONY: bench
 bench: build tools-bench ## Measure against the yardsticks and write docs/performance.md (BENCH=quick for a short run)
-	@$(TOOLS)/bench run -bin $(BIN) $(if $(filter quick,$(BENCH)),-quick) $(BENCHFLAGS)
+	@tools/setup/nginx.sh >/dev/null
+	@$(TOOLS)/bench run -bin $(BIN) -o docs/performance.md -json bin/bench.json $(if $(filter quick,$(BENCH)),-quick) $(BENCHFLAGS)
 
 FUZZTIME ?= 20s
 .PHONY: fuzz
