@@ -26,9 +26,11 @@ type event struct {
 }
 
 // goTest runs "go test -json args" in dir and books what it says. env is added
-// to the environment. The error says that a test or a build failed.
+// to the environment. The error says that a test or a build failed. Nothing is
+// taken from the cache of results: it does not know of files of other modules,
+// which the laws read, nor of servers.
 func (r *runner) goTest(ctx context.Context, dir string, env []string, args ...string) error {
-	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-json"}, args...)...)
+	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-json", "-count=1"}, args...)...)
 	cmd.Dir = dir
 	cmd.Env = append(r.environment(), env...)
 	cmd.Stderr = r.out

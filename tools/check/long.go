@@ -76,7 +76,7 @@ func (r *runner) runLong(ctx context.Context, names string, ids []testID) error 
 	var errs []error
 	for _, pkg := range slices.Sorted(maps.Keys(byPackage)) {
 		pattern := "^(" + strings.Join(byPackage[pkg], "|") + ")$"
-		errs = append(errs, r.goTest(ctx, r.root, env, "-count=1", "-timeout", "25m", "-run", pattern, modulePrefix+pkg))
+		errs = append(errs, r.goTest(ctx, r.root, env, "-timeout", "25m", "-run", pattern, modulePrefix+pkg))
 	}
 	return errors.Join(errs...)
 }
