@@ -55,6 +55,11 @@ type Outcome struct {
 // errSibling cancels the other calls when a required worker has failed.
 var errSibling = errors.New("another required worker has failed")
 
+// sameMoment is how long the other calls may still go on when a required worker
+// has failed that is not the first by name: of workers that fail together, as
+// when what they all need is gone, the error names the same one every time.
+const sameMoment = 20 * time.Millisecond
+
 // ask is one Ask in progress.
 type ask struct {
 	fleet *Fleet
@@ -66,12 +71,16 @@ type ask struct {
 	nodes, rels shared
 	outcomes    []Outcome
 	failures    []*failure
+
+	failed   sync.Once
+	givingUp *time.Timer // set within failed; read when all calls have ended
 }
 
 // Ask asks all workers at once and returns one Outcome per worker, in their
 // order. When a worker fails whose registration requires it, the other calls are
-// cancelled and the error, a *fault.Error, blames the first such worker by name.
-// Workers are not called with nothing. When Ask returns no goroutine of it runs.
+// cancelled (at most sameMoment later) and the error, a *fault.Error, blames the
+// first such worker by name among those that had failed by then. Workers are not
+// called with nothing. When Ask returns no goroutine of it runs.
 func (f *Fleet) Ask(ctx context.Context, call *Call) ([]Outcome, error) {
 	if len(call.Workers) == 0 || size(call.Request.Nodes)+size(call.Request.Relationships) == 0 {
 		return nil, nil
@@ -91,7 +100,21 @@ func (f *Fleet) Ask(ctx context.Context, call *Call) ([]Outcome, error) {
 	// The last one runs here: with one worker there is no goroutine at all.
 	a.worker(cancel, last)
 	wg.Wait()
+	if a.givingUp != nil {
+		a.givingUp.Stop()
+	}
 	return a.conclude()
+}
+
+// giveUp cancels the other calls because required worker i has failed.
+func (a *ask) giveUp(cancel context.CancelCauseFunc, i int) {
+	if i == 0 {
+		cancel(errSibling)
+		return
+	}
+	a.failed.Do(func() {
+		a.givingUp = time.AfterFunc(sameMoment, func() { cancel(errSibling) })
+	})
 }
 
 // conclude picks the error to show: the first by name.
@@ -134,7 +157,7 @@ func (a *ask) worker(cancel context.CancelCauseFunc, i int) {
 		return
 	}
 	if w.Settings.OnFailure != registry.HideUnjudged {
-		cancel(errSibling)
+		a.giveUp(cancel, i)
 		return
 	}
 	out.Err = fail.fault(w)

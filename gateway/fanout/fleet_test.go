@@ -398,3 +398,27 @@ func TestNoProxyFromTheEnvironment(t *testing.T) {
 		t.Fatalf("%v; the proxy was used %d times", err, used.Load())
 	}
 }
+
+// Workers that fail at the same moment are blamed the same way every time: the
+// first by name.
+func TestOfSeveralFailuresTheFirstByNameIsBlamed(t *testing.T) {
+	broken := func() string {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusInternalServerError)
+		}))
+		t.Cleanup(s.Close)
+		return s.URL
+	}
+	a, b, c := faulttest.Worker(1, broken()), faulttest.Worker(2, broken()), faulttest.Worker(3, broken())
+	for _, w := range []*registry.Worker{a, b, c} {
+		w.Settings.Timeout = 5 * time.Second
+	}
+	f, _ := faulttest.Fleet(t, fanout.Config{Breaker: fanout.BreakerConfig{MinCalls: 1000}}, nil)
+	f.Sync(faulttest.Snapshot(a, b, c))
+	for range 20 {
+		_, err := f.Ask(within(t, 10*time.Second), call(faulttest.Nodes(t, 2), a, b, c))
+		if e := faultOf(t, err); e.Worker == nil || e.Worker.UUID != string(a.ID) {
+			t.Fatalf("blamed %+v, want %s", e.Worker, a.Name)
+		}
+	}
+}
