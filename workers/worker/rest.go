@@ -38,9 +38,14 @@ type info struct {
 // for concurrent use.
 func (w *Worker) Handler() http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		switch {
-		case r.URL.Path == w.cfg.Path && r.Method == http.MethodPost:
+		if r.URL.Path == w.cfg.Path && r.Method == http.MethodPost {
 			w.serveFilter(rw, r)
+			return
+		}
+		if r.ContentLength != 0 {
+			boundUnread(rw)
+		}
+		switch {
 		case r.URL.Path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
 			w.serveInfo(rw)
 		case w.cfg.OpsAddr == "" && isOps(r.URL.Path):
@@ -52,6 +57,18 @@ func (w *Worker) Handler() http.Handler {
 				"nothing is here; elements are posted to %s", w.cfg.Path).WriteContract(rw)
 		}
 	})
+}
+
+// unreadPatience is how long an answer may wait for what is left of a body that
+// nobody will read. net/http reads on before it answers, to use the connection
+// again; without a bound, whoever announces a body and withholds it would hold a
+// connection for good, and needs no token for it.
+const unreadPatience = 100 * time.Millisecond
+
+// boundUnread is called before the head of such an answer. A connection that
+// takes no deadline is not net/http's own, and is left as it is.
+func boundUnread(rw http.ResponseWriter) {
+	_ = http.NewResponseController(rw).SetReadDeadline(time.Now().Add(unreadPatience))
 }
 
 func (w *Worker) serveInfo(rw http.ResponseWriter) {
@@ -105,6 +122,7 @@ func (w *Worker) serveFilter(rw http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		f := fault.From(err)
 		code = f.Code
+		boundUnread(rw)
 		// Also when the caller seems gone: a handler that writes nothing is answered
 		// 200 by the server.
 		f.WriteContract(rw)

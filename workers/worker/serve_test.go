@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"io"
 	"log/slog"
 	"math/big"
 	"net"
@@ -284,5 +285,35 @@ func TestTLSFollowsItsFiles(t *testing.T) {
 	}
 	if _, err := worker.LoadTLS(certFile, keyFile); err == nil {
 		t.Error("a broken certificate was taken")
+	}
+}
+
+// Whoever announces a body and withholds it is answered all the same, and soon.
+func TestAWithheldBodyHoldsNothing(t *testing.T) {
+	w := start(t, nil)
+	for name, head := range map[string]string{
+		"no token":     "POST /api/filter HTTP/1.1\r\nHost: w\r\nContent-Length: 100\r\n\r\n{",
+		"bad token":    "POST /api/filter HTTP/1.1\r\nHost: w\r\nAuthorization: Bearer x\r\nContent-Length: 100\r\n\r\n{",
+		"unknown path": "POST /other HTTP/1.1\r\nHost: w\r\nContent-Length: 100\r\n\r\n{",
+		"info":         "GET / HTTP/1.1\r\nHost: w\r\nTransfer-Encoding: chunked\r\n\r\n",
+		"liveness":     "GET /livez HTTP/1.1\r\nHost: w\r\nContent-Length: 100\r\n\r\n{",
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := net.Dial("tcp", w.REST)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.WriteString(conn, head); err != nil {
+				t.Fatal(err)
+			}
+			answer, err := io.ReadAll(conn) // to the end: the connection is closed
+			if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 ") {
+				t.Errorf("answer %q, %v", answer, err)
+			}
+		})
 	}
 }
