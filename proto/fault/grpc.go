@@ -3,6 +3,7 @@ package fault
 import (
 	"errors"
 	"strconv"
+	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -26,12 +27,12 @@ const (
 func (e *Error) GRPCStatus() *status.Status {
 	info := &errdetails.ErrorInfo{
 		Domain:   Domain,
-		Reason:   e.Code,
+		Reason:   valid(e.Code),
 		Metadata: map[string]string{metaKind: strconv.Itoa(int(e.Kind))},
 	}
 	if e.Worker != nil {
-		info.Metadata[metaWorkerUUID] = e.Worker.UUID
-		info.Metadata[metaWorkerName] = e.Worker.Name
+		info.Metadata[metaWorkerUUID] = valid(e.Worker.UUID)
+		info.Metadata[metaWorkerName] = valid(e.Worker.Name)
 	}
 	details := []protoadapt.MessageV1{info}
 	if e.RetryAfter > 0 {
@@ -41,17 +42,21 @@ func (e *Error) GRPCStatus() *status.Status {
 		bad := &errdetails.BadRequest{}
 		for _, v := range e.Violations {
 			bad.FieldViolations = append(bad.FieldViolations, &errdetails.BadRequest_FieldViolation{
-				Field: v.Pointer, Description: v.Detail, Reason: v.Code,
+				Field: valid(v.Pointer), Description: valid(v.Detail), Reason: valid(v.Code),
 			})
 		}
 		details = append(details, bad)
 	}
-	st := status.New(e.Kind.GRPCCode(), e.Detail)
+	st := status.New(e.Kind.GRPCCode(), valid(e.Detail))
 	if with, err := st.WithDetails(details...); err == nil {
 		return with
 	}
 	return st
 }
+
+// valid makes text that may go into a protobuf string: one that is not UTF-8, as
+// a worker's own words may be, would cost the status all of its details.
+func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 // FromGRPC turns an error of a gRPC call back into an *Error. ok is false when
 // the peer sent no ErrorInfo of this domain; the error is then of the kind that
