@@ -127,9 +127,9 @@ func TestAcrossProtocols(t *testing.T) {
 func TestTextThatIsNoUTF8CostsNoDetails(t *testing.T) {
 	t.Parallel()
 	bad := "a\xffb"
-	e := fault.New(fault.BadWorker, "worker_error", "%s", bad).By("uuid", bad)
-	e.Violations = []fault.Violation{{Code: "x", Pointer: "/" + bad, Detail: bad}}
-	got, ok := fault.FromGRPC(e.GRPCStatus().Err())
+	e := New(BadWorker, "worker_error", "%s", bad).By("uuid", bad)
+	e.Violations = []Violation{{Code: "x", Pointer: "/" + bad, Detail: bad}}
+	got, ok := FromGRPC(e.GRPCStatus().Err())
 	if !ok || got.Code != "worker_error" || got.Worker == nil || got.Worker.Name != "a\uFFFDb" || len(got.Violations) != 1 {
 		t.Errorf("got %+v, %v", got, ok)
 	}
