@@ -139,10 +139,10 @@ func (f *filterHandler) head(r *http.Request, caller authn.Caller) (in pipeline.
 
 // Sizes for what a request holds beside its body, for admission: replies are
 // matched while they are read, through one window per worker; the index of
-// elements is about an eighth of the body.
+// elements and properties is about half of the body.
 const (
 	replyWindow = 256 << 10
-	indexShare  = 8
+	indexShare  = 2
 )
 
 func (f *filterHandler) replyBytes(body int64) int64 {

@@ -204,7 +204,31 @@ func (p *parser) finish(end int, r *record, e *ends) int {
 	if p.batch.kind == Relationships {
 		p.batch.ends = append(p.batch.ends, *e)
 	}
+	if len(p.batch.recs) == sample {
+		p.batch.foresee(end)
+	}
 	return end
+}
+
+// sample is how many elements tell how many more there will be.
+const sample = 256
+
+// foresee makes room for the elements that probably follow the first ones, which
+// end at end: growing by halves would copy the notes of a large batch several
+// times, and time would not stay linear in its elements. A wrong guess costs
+// growth, or memory that is never touched: at most what a body of elements as
+// small as the sample's would need.
+func (b *Batch) foresee(end int) {
+	from := int(b.recs[0].from)
+	if end <= from || end >= len(b.body) {
+		return
+	}
+	rest := (len(b.body) - end) / ((end-from)/sample + 1)
+	b.recs = slices.Grow(b.recs, rest+rest/16)
+	b.props = slices.Grow(b.props, len(b.props)*(rest+rest/16)/sample)
+	if b.kind == Relationships {
+		b.ends = slices.Grow(b.ends, rest+rest/16)
+	}
 }
 
 func (p *parser) flawed(why flaw) int {
