@@ -187,7 +187,11 @@ var grpcRows = []bad{
 		_ = s.Send(&workerv1.FilterResponse{Chunk: &workerv1.VerdictChunk{Count: n, Visible: []byte{7}}})
 		return status.Error(codes.DataLoss, "oops")
 	}), 502, "worker_error", "status"},
-	{"hangs", afterAll(func(s faulttest.Stream, _ uint64) error { <-s.Context().Done(); return nil }), 504, "worker_timeout", "timeout"},
+	// Ending well at the very deadline would be a short reply, so it ends as gRPC does.
+	{"hangs", afterAll(func(s faulttest.Stream, _ uint64) error {
+		<-s.Context().Done()
+		return status.FromContextError(s.Context().Err()).Err()
+	}), 504, "worker_timeout", "timeout"},
 	{"hangs before the handshake", func(t *testing.T) string { return "grpc://" + faulttest.Raw(t, hang) }, 504, "worker_timeout", "timeout"},
 	{"closes at once", func(t *testing.T) string { return "grpc://" + faulttest.Raw(t, func(net.Conn) {}) }, 503, "worker_unreachable", "connection_lost"},
 	{"garbage", func(t *testing.T) string {
