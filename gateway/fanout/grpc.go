@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
@@ -94,10 +95,11 @@ func collect(s grpc.ClientStream, u *unit, limit int64) (*verdict.Set, error) {
 		err := s.RecvMsg(resp)
 		if errors.Is(err, io.EOF) {
 			set, err := col.Finish(n)
-			if err == nil {
-				set.Fit(u.batch, u.from)
+			if err != nil {
+				return nil, late(s.Context(), err)
 			}
-			return set, err
+			set.Fit(u.batch, u.from)
+			return set, nil
 		}
 		if err != nil {
 			return nil, err
@@ -110,6 +112,16 @@ func collect(s grpc.ClientStream, u *unit, limit int64) (*verdict.Set, error) {
 			return nil, err
 		}
 	}
+}
+
+// late returns the deadline's error in place of err once the deadline has passed.
+// A worker that gives up at its deadline and ends well has not lied: what it
+// left out must not count towards its quarantine.
+func late(ctx context.Context, err error) error {
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
+	}
+	return err
 }
 
 // tidy sorts the names within each element's strips and masks, which may come in

@@ -187,7 +187,7 @@ var grpcRows = []bad{
 		_ = s.Send(&workerv1.FilterResponse{Chunk: &workerv1.VerdictChunk{Count: n, Visible: []byte{7}}})
 		return status.Error(codes.DataLoss, "oops")
 	}), 502, "worker_error", "status"},
-	// Ending well at the very deadline would be a short reply, so it ends as gRPC does.
+	{"hangs and ends well", afterAll(func(s faulttest.Stream, _ uint64) error { <-s.Context().Done(); return nil }), 504, "worker_timeout", "timeout"},
 	{"hangs", afterAll(func(s faulttest.Stream, _ uint64) error {
 		<-s.Context().Done()
 		return status.FromContextError(s.Context().Err()).Err()
