@@ -482,12 +482,15 @@ func (x *VerdictChunk) GetVerdicts() *v1.VerdictChunk {
 	return nil
 }
 
-// Explanation says who hid, stripped or masked one element.
+// Explanation says who hid, stripped or masked one element. The element is
+// named by kind and ordinal, as in the verdicts: of a stream's elements the
+// gateway keeps digests, not ids, and the client has what it sent.
 type Explanation struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Kind    v1.Kind                `protobuf:"varint,1,opt,name=kind,proto3,enum=muster.worker.v1.Kind" json:"kind,omitempty"`
-	Ordinal uint64                 `protobuf:"varint,2,opt,name=ordinal,proto3" json:"ordinal,omitempty"`
-	// The element's id, unescaped.
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  v1.Kind                `protobuf:"varint,1,opt,name=kind,proto3,enum=muster.worker.v1.Kind" json:"kind,omitempty"`
+	// Counted per kind from 0, in the order in which the elements were sent.
+	Ordinal uint64 `protobuf:"varint,2,opt,name=ordinal,proto3" json:"ordinal,omitempty"`
+	// Always empty; see above.
 	ElementId string `protobuf:"bytes,3,opt,name=element_id,json=elementId,proto3" json:"element_id,omitempty"`
 	// "hidden", "stripped" or "masked".
 	Verdict       string   `protobuf:"bytes,4,opt,name=verdict,proto3" json:"verdict,omitempty"`

@@ -197,7 +197,9 @@ type Capabilities struct {
 	// The worker may answer with strips.
 	Strips bool `protobuf:"varint,2,opt,name=strips,proto3" json:"strips,omitempty"`
 	// The worker may answer with masks.
-	Masks         bool `protobuf:"varint,3,opt,name=masks,proto3" json:"masks,omitempty"`
+	Masks bool `protobuf:"varint,3,opt,name=masks,proto3" json:"masks,omitempty"`
+	// The worker serves Decide.
+	Decide        bool `protobuf:"varint,4,opt,name=decide,proto3" json:"decide,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -249,6 +251,13 @@ func (x *Capabilities) GetStrips() bool {
 func (x *Capabilities) GetMasks() bool {
 	if x != nil {
 		return x.Masks
+	}
+	return false
+}
+
+func (x *Capabilities) GetDecide() bool {
+	if x != nil {
+		return x.Decide
 	}
 	return false
 }
@@ -519,6 +528,105 @@ func (x *FilterResponse) GetChunk() *VerdictChunk {
 	return nil
 }
 
+type DecideRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  Kind                   `protobuf:"varint,1,opt,name=kind,proto3,enum=muster.worker.v1.Kind" json:"kind,omitempty"`
+	// All elements; its base is 0. The field's number is that of
+	// FilterRequest.chunk, so that a chunk is encoded once for both methods.
+	Elements      *ElementChunk `protobuf:"bytes,2,opt,name=elements,proto3" json:"elements,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DecideRequest) Reset() {
+	*x = DecideRequest{}
+	mi := &file_muster_worker_v1_worker_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DecideRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DecideRequest) ProtoMessage() {}
+
+func (x *DecideRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_worker_v1_worker_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DecideRequest.ProtoReflect.Descriptor instead.
+func (*DecideRequest) Descriptor() ([]byte, []int) {
+	return file_muster_worker_v1_worker_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DecideRequest) GetKind() Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return Kind_KIND_UNSPECIFIED
+}
+
+func (x *DecideRequest) GetElements() *ElementChunk {
+	if x != nil {
+		return x.Elements
+	}
+	return nil
+}
+
+type DecideResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The verdicts on all elements; its base is 0.
+	Chunk         *VerdictChunk `protobuf:"bytes,1,opt,name=chunk,proto3" json:"chunk,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DecideResponse) Reset() {
+	*x = DecideResponse{}
+	mi := &file_muster_worker_v1_worker_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DecideResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DecideResponse) ProtoMessage() {}
+
+func (x *DecideResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_worker_v1_worker_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DecideResponse.ProtoReflect.Descriptor instead.
+func (*DecideResponse) Descriptor() ([]byte, []int) {
+	return file_muster_worker_v1_worker_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *DecideResponse) GetChunk() *VerdictChunk {
+	if x != nil {
+		return x.Chunk
+	}
+	return nil
+}
+
 // VerdictChunk judges count elements from ordinal base on.
 type VerdictChunk struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -540,7 +648,7 @@ type VerdictChunk struct {
 
 func (x *VerdictChunk) Reset() {
 	*x = VerdictChunk{}
-	mi := &file_muster_worker_v1_worker_proto_msgTypes[7]
+	mi := &file_muster_worker_v1_worker_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -552,7 +660,7 @@ func (x *VerdictChunk) String() string {
 func (*VerdictChunk) ProtoMessage() {}
 
 func (x *VerdictChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_worker_v1_worker_proto_msgTypes[7]
+	mi := &file_muster_worker_v1_worker_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -565,7 +673,7 @@ func (x *VerdictChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerdictChunk.ProtoReflect.Descriptor instead.
 func (*VerdictChunk) Descriptor() ([]byte, []int) {
-	return file_muster_worker_v1_worker_proto_rawDescGZIP(), []int{7}
+	return file_muster_worker_v1_worker_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *VerdictChunk) GetBase() uint64 {
@@ -621,7 +729,7 @@ type Strip struct {
 
 func (x *Strip) Reset() {
 	*x = Strip{}
-	mi := &file_muster_worker_v1_worker_proto_msgTypes[8]
+	mi := &file_muster_worker_v1_worker_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -633,7 +741,7 @@ func (x *Strip) String() string {
 func (*Strip) ProtoMessage() {}
 
 func (x *Strip) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_worker_v1_worker_proto_msgTypes[8]
+	mi := &file_muster_worker_v1_worker_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -646,7 +754,7 @@ func (x *Strip) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Strip.ProtoReflect.Descriptor instead.
 func (*Strip) Descriptor() ([]byte, []int) {
-	return file_muster_worker_v1_worker_proto_rawDescGZIP(), []int{8}
+	return file_muster_worker_v1_worker_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Strip) GetOrdinal() uint64 {
@@ -675,7 +783,7 @@ type Mask struct {
 
 func (x *Mask) Reset() {
 	*x = Mask{}
-	mi := &file_muster_worker_v1_worker_proto_msgTypes[9]
+	mi := &file_muster_worker_v1_worker_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -687,7 +795,7 @@ func (x *Mask) String() string {
 func (*Mask) ProtoMessage() {}
 
 func (x *Mask) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_worker_v1_worker_proto_msgTypes[9]
+	mi := &file_muster_worker_v1_worker_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -700,7 +808,7 @@ func (x *Mask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mask.ProtoReflect.Descriptor instead.
 func (*Mask) Descriptor() ([]byte, []int) {
-	return file_muster_worker_v1_worker_proto_rawDescGZIP(), []int{9}
+	return file_muster_worker_v1_worker_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Mask) GetOrdinal() uint64 {
@@ -735,7 +843,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_muster_worker_v1_worker_proto_msgTypes[10]
+	mi := &file_muster_worker_v1_worker_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -747,7 +855,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_worker_v1_worker_proto_msgTypes[10]
+	mi := &file_muster_worker_v1_worker_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -760,7 +868,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_muster_worker_v1_worker_proto_rawDescGZIP(), []int{10}
+	return file_muster_worker_v1_worker_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Reason) GetOrdinal() uint64 {
@@ -788,11 +896,12 @@ const file_muster_worker_v1_worker_proto_rawDesc = "" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x12\n" +
 	"\x04uuid\x18\x03 \x01(\tR\x04uuid\x12\x18\n" +
 	"\aversion\x18\x04 \x01(\tR\aversion\x12B\n" +
-	"\fcapabilities\x18\x05 \x01(\v2\x1e.muster.worker.v1.CapabilitiesR\fcapabilities\"X\n" +
+	"\fcapabilities\x18\x05 \x01(\v2\x1e.muster.worker.v1.CapabilitiesR\fcapabilities\"p\n" +
 	"\fCapabilities\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x16\n" +
 	"\x06strips\x18\x02 \x01(\bR\x06strips\x12\x14\n" +
-	"\x05masks\x18\x03 \x01(\bR\x05masks\"\x8c\x01\n" +
+	"\x05masks\x18\x03 \x01(\bR\x05masks\x12\x16\n" +
+	"\x06decide\x18\x04 \x01(\bR\x06decide\"\x8c\x01\n" +
 	"\rFilterRequest\x128\n" +
 	"\x06header\x18\x01 \x01(\v2\x1e.muster.worker.v1.FilterHeaderH\x00R\x06header\x126\n" +
 	"\x05chunk\x18\x02 \x01(\v2\x1e.muster.worker.v1.ElementChunkH\x00R\x05chunkB\t\n" +
@@ -808,6 +917,11 @@ const file_muster_worker_v1_worker_proto_rawDesc = "" +
 	"\x04data\x18\x03 \x01(\fR\x04data\x12\x16\n" +
 	"\x06starts\x18\x04 \x03(\rR\x06starts\"F\n" +
 	"\x0eFilterResponse\x124\n" +
+	"\x05chunk\x18\x01 \x01(\v2\x1e.muster.worker.v1.VerdictChunkR\x05chunk\"w\n" +
+	"\rDecideRequest\x12*\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x16.muster.worker.v1.KindR\x04kind\x12:\n" +
+	"\belements\x18\x02 \x01(\v2\x1e.muster.worker.v1.ElementChunkR\belements\"F\n" +
+	"\x0eDecideResponse\x124\n" +
 	"\x05chunk\x18\x01 \x01(\v2\x1e.muster.worker.v1.VerdictChunkR\x05chunk\"\xe5\x01\n" +
 	"\fVerdictChunk\x12\x12\n" +
 	"\x04base\x18\x01 \x01(\x04R\x04base\x12\x14\n" +
@@ -832,10 +946,11 @@ const file_muster_worker_v1_worker_proto_rawDesc = "" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
 	"KIND_NODES\x10\x01\x12\x16\n" +
-	"\x12KIND_RELATIONSHIPS\x10\x022\xb3\x01\n" +
+	"\x12KIND_RELATIONSHIPS\x10\x022\x80\x02\n" +
 	"\rGraphSecurity\x12Q\n" +
 	"\bDescribe\x12!.muster.worker.v1.DescribeRequest\x1a\".muster.worker.v1.DescribeResponse\x12O\n" +
-	"\x06Filter\x12\x1f.muster.worker.v1.FilterRequest\x1a .muster.worker.v1.FilterResponse(\x010\x01BDZBgithub.com/muster-fleet/muster/proto/gen/muster/worker/v1;workerv1b\x06proto3"
+	"\x06Filter\x12\x1f.muster.worker.v1.FilterRequest\x1a .muster.worker.v1.FilterResponse(\x010\x01\x12K\n" +
+	"\x06Decide\x12\x1f.muster.worker.v1.DecideRequest\x1a .muster.worker.v1.DecideResponseBDZBgithub.com/muster-fleet/muster/proto/gen/muster/worker/v1;workerv1b\x06proto3"
 
 var (
 	file_muster_worker_v1_worker_proto_rawDescOnce sync.Once
@@ -850,7 +965,7 @@ func file_muster_worker_v1_worker_proto_rawDescGZIP() []byte {
 }
 
 var file_muster_worker_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_muster_worker_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_muster_worker_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_muster_worker_v1_worker_proto_goTypes = []any{
 	(Kind)(0),                // 0: muster.worker.v1.Kind
 	(*DescribeRequest)(nil),  // 1: muster.worker.v1.DescribeRequest
@@ -860,29 +975,36 @@ var file_muster_worker_v1_worker_proto_goTypes = []any{
 	(*FilterHeader)(nil),     // 5: muster.worker.v1.FilterHeader
 	(*ElementChunk)(nil),     // 6: muster.worker.v1.ElementChunk
 	(*FilterResponse)(nil),   // 7: muster.worker.v1.FilterResponse
-	(*VerdictChunk)(nil),     // 8: muster.worker.v1.VerdictChunk
-	(*Strip)(nil),            // 9: muster.worker.v1.Strip
-	(*Mask)(nil),             // 10: muster.worker.v1.Mask
-	(*Reason)(nil),           // 11: muster.worker.v1.Reason
+	(*DecideRequest)(nil),    // 8: muster.worker.v1.DecideRequest
+	(*DecideResponse)(nil),   // 9: muster.worker.v1.DecideResponse
+	(*VerdictChunk)(nil),     // 10: muster.worker.v1.VerdictChunk
+	(*Strip)(nil),            // 11: muster.worker.v1.Strip
+	(*Mask)(nil),             // 12: muster.worker.v1.Mask
+	(*Reason)(nil),           // 13: muster.worker.v1.Reason
 }
 var file_muster_worker_v1_worker_proto_depIdxs = []int32{
 	3,  // 0: muster.worker.v1.DescribeResponse.capabilities:type_name -> muster.worker.v1.Capabilities
 	5,  // 1: muster.worker.v1.FilterRequest.header:type_name -> muster.worker.v1.FilterHeader
 	6,  // 2: muster.worker.v1.FilterRequest.chunk:type_name -> muster.worker.v1.ElementChunk
 	0,  // 3: muster.worker.v1.FilterHeader.kind:type_name -> muster.worker.v1.Kind
-	8,  // 4: muster.worker.v1.FilterResponse.chunk:type_name -> muster.worker.v1.VerdictChunk
-	9,  // 5: muster.worker.v1.VerdictChunk.strips:type_name -> muster.worker.v1.Strip
-	10, // 6: muster.worker.v1.VerdictChunk.masks:type_name -> muster.worker.v1.Mask
-	11, // 7: muster.worker.v1.VerdictChunk.reasons:type_name -> muster.worker.v1.Reason
-	1,  // 8: muster.worker.v1.GraphSecurity.Describe:input_type -> muster.worker.v1.DescribeRequest
-	4,  // 9: muster.worker.v1.GraphSecurity.Filter:input_type -> muster.worker.v1.FilterRequest
-	2,  // 10: muster.worker.v1.GraphSecurity.Describe:output_type -> muster.worker.v1.DescribeResponse
-	7,  // 11: muster.worker.v1.GraphSecurity.Filter:output_type -> muster.worker.v1.FilterResponse
-	10, // [10:12] is the sub-list for method output_type
-	8,  // [8:10] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	10, // 4: muster.worker.v1.FilterResponse.chunk:type_name -> muster.worker.v1.VerdictChunk
+	0,  // 5: muster.worker.v1.DecideRequest.kind:type_name -> muster.worker.v1.Kind
+	6,  // 6: muster.worker.v1.DecideRequest.elements:type_name -> muster.worker.v1.ElementChunk
+	10, // 7: muster.worker.v1.DecideResponse.chunk:type_name -> muster.worker.v1.VerdictChunk
+	11, // 8: muster.worker.v1.VerdictChunk.strips:type_name -> muster.worker.v1.Strip
+	12, // 9: muster.worker.v1.VerdictChunk.masks:type_name -> muster.worker.v1.Mask
+	13, // 10: muster.worker.v1.VerdictChunk.reasons:type_name -> muster.worker.v1.Reason
+	1,  // 11: muster.worker.v1.GraphSecurity.Describe:input_type -> muster.worker.v1.DescribeRequest
+	4,  // 12: muster.worker.v1.GraphSecurity.Filter:input_type -> muster.worker.v1.FilterRequest
+	8,  // 13: muster.worker.v1.GraphSecurity.Decide:input_type -> muster.worker.v1.DecideRequest
+	2,  // 14: muster.worker.v1.GraphSecurity.Describe:output_type -> muster.worker.v1.DescribeResponse
+	7,  // 15: muster.worker.v1.GraphSecurity.Filter:output_type -> muster.worker.v1.FilterResponse
+	9,  // 16: muster.worker.v1.GraphSecurity.Decide:output_type -> muster.worker.v1.DecideResponse
+	14, // [14:17] is the sub-list for method output_type
+	11, // [11:14] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_muster_worker_v1_worker_proto_init() }
@@ -900,7 +1022,7 @@ func file_muster_worker_v1_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_muster_worker_v1_worker_proto_rawDesc), len(file_muster_worker_v1_worker_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   11,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

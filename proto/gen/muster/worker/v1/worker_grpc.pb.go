@@ -24,6 +24,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	GraphSecurity_Describe_FullMethodName = "/muster.worker.v1.GraphSecurity/Describe"
 	GraphSecurity_Filter_FullMethodName   = "/muster.worker.v1.GraphSecurity/Filter"
+	GraphSecurity_Decide_FullMethodName   = "/muster.worker.v1.GraphSecurity/Decide"
 )
 
 // GraphSecurityClient is the client API for GraphSecurity service.
@@ -43,6 +44,11 @@ type GraphSecurityClient interface {
 	// order, and may begin before the last element has arrived. The stream's
 	// status OK is what makes the verdicts count.
 	Filter(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[FilterRequest, FilterResponse], error)
+	// Decide is Filter for elements that fit into one message: the same token,
+	// deadline, verdicts and errors, with one message each way. It may be called
+	// where the capabilities say decide; every worker serves Filter. UNIMPLEMENTED
+	// means that nothing was judged, and that the caller may ask with Filter.
+	Decide(ctx context.Context, in *DecideRequest, opts ...grpc.CallOption) (*DecideResponse, error)
 }
 
 type graphSecurityClient struct {
@@ -76,6 +82,16 @@ func (c *graphSecurityClient) Filter(ctx context.Context, opts ...grpc.CallOptio
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type GraphSecurity_FilterClient = grpc.BidiStreamingClient[FilterRequest, FilterResponse]
 
+func (c *graphSecurityClient) Decide(ctx context.Context, in *DecideRequest, opts ...grpc.CallOption) (*DecideResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DecideResponse)
+	err := c.cc.Invoke(ctx, GraphSecurity_Decide_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // GraphSecurityServer is the server API for GraphSecurity service.
 // All implementations must embed UnimplementedGraphSecurityServer
 // for forward compatibility.
@@ -93,6 +109,11 @@ type GraphSecurityServer interface {
 	// order, and may begin before the last element has arrived. The stream's
 	// status OK is what makes the verdicts count.
 	Filter(grpc.BidiStreamingServer[FilterRequest, FilterResponse]) error
+	// Decide is Filter for elements that fit into one message: the same token,
+	// deadline, verdicts and errors, with one message each way. It may be called
+	// where the capabilities say decide; every worker serves Filter. UNIMPLEMENTED
+	// means that nothing was judged, and that the caller may ask with Filter.
+	Decide(context.Context, *DecideRequest) (*DecideResponse, error)
 	mustEmbedUnimplementedGraphSecurityServer()
 }
 
@@ -108,6 +129,9 @@ func (UnimplementedGraphSecurityServer) Describe(context.Context, *DescribeReque
 }
 func (UnimplementedGraphSecurityServer) Filter(grpc.BidiStreamingServer[FilterRequest, FilterResponse]) error {
 	return status.Error(codes.Unimplemented, "method Filter not implemented")
+}
+func (UnimplementedGraphSecurityServer) Decide(context.Context, *DecideRequest) (*DecideResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Decide not implemented")
 }
 func (UnimplementedGraphSecurityServer) mustEmbedUnimplementedGraphSecurityServer() {}
 func (UnimplementedGraphSecurityServer) testEmbeddedByValue()                       {}
@@ -155,6 +179,24 @@ func _GraphSecurity_Filter_Handler(srv interface{}, stream grpc.ServerStream) er
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type GraphSecurity_FilterServer = grpc.BidiStreamingServer[FilterRequest, FilterResponse]
 
+func _GraphSecurity_Decide_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DecideRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GraphSecurityServer).Decide(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GraphSecurity_Decide_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GraphSecurityServer).Decide(ctx, req.(*DecideRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // GraphSecurity_ServiceDesc is the grpc.ServiceDesc for GraphSecurity service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -165,6 +207,10 @@ var GraphSecurity_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Describe",
 			Handler:    _GraphSecurity_Describe_Handler,
+		},
+		{
+			MethodName: "Decide",
+			Handler:    _GraphSecurity_Decide_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
