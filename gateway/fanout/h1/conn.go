@@ -308,7 +308,7 @@ func (cn *conn) finish(reuse bool) {
 	}
 	clear(cn.vec)
 	cn.bufs, cn.ctx, cn.stop = nil, nil, nil
-	if !reuse || cn.r != cn.w {
+	if !reuse || cn.r != cn.w || cn.tls && cn.decrypted() {
 		cn.close()
 		return
 	}
@@ -321,6 +321,18 @@ func (cn *conn) finish(reuse bool) {
 		cn.buf = make([]byte, firstBuffer)
 	}
 	cn.client.checkin(cn)
+}
+
+// decrypted reports whether the TLS layer holds bytes behind the answer's end, in
+// the same record or in one that was read along: readable cannot see them, for
+// they have left the socket, and they must not become the next answer's beginning.
+// A past deadline lets the layer give what it holds and keeps it off the socket.
+func (cn *conn) decrypted() bool {
+	if cn.nc.SetReadDeadline(longAgo) != nil {
+		return true // a connection that takes no deadline is not kept
+	}
+	n, err := cn.nc.Read(cn.buf[:1])
+	return n > 0 || !isTimeout(err)
 }
 
 // abandon ends an exchange whose start has failed.
