@@ -70,8 +70,7 @@ baseline: tools ## Make the present contracts the baseline of the breaking check
 
 .PHONY: tidy
 tidy: ## go work sync, then go mod tidy in every module (the sync raises versions whose sums only tidy adds)
-	go work sync
-	@for m in $(MODULES) tools tools/lint tools/bench; do [ ! -f $$m/go.mod ] || (echo "tidy $$m"; cd $$m && GOWORK=off go mod tidy); done
+	@tools/tidy.sh $(MODULES) tools tools/lint tools/bench
 
 .PHONY: tidy-check
 tidy-check: tools ## Fail on a missing sibling replace, a differing go line or a differing DuckDB
