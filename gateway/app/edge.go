@@ -11,6 +11,7 @@ import (
 	"github.com/muster-fleet/muster/gateway/authz"
 	"github.com/muster-fleet/muster/gateway/edge"
 	"github.com/muster-fleet/muster/gateway/edge/fleet"
+	"github.com/muster-fleet/muster/gateway/edge/rest"
 	registryv1 "github.com/muster-fleet/muster/proto/gen/muster/registry/v1"
 )
 
@@ -35,14 +36,15 @@ func (g *gateway) buildEdge(ctx context.Context) error {
 	}
 	guard := edge.Guard{Authn: g.authn, Action: authz.ManageWorkers}
 	fleetDeps := fleet.Deps{
-		Registry: g.registry, Prober: g.prober, Guard: guard.HTTP, GRPCGuard: guard.GRPC, Logger: g.log, Version: g.version,
+		Registry: g.registry, Prober: g.prober, Guard: guard.HTTP, GRPCGuard: guard.GRPC, Logger: g.log,
 		Ending: g.drain.Ending(),
 	}
 	handler := fleet.Handler(fleetDeps)
+	frame := rest.API{Guard: guard.Caller, Logger: g.log}
 	api := edge.API(g.version, filterCfg, filterDeps,
 		edge.Route{Pattern: "/api/workers", Handler: handler, Endpoint: "workers"},
 		edge.Route{Pattern: "/api/workers/", Handler: handler, Endpoint: "workers"},
-		edge.Route{Pattern: "GET " + fleet.OpenAPIPath, Handler: handler, Endpoint: "openapi"},
+		edge.Route{Pattern: rest.OpenAPIPath, Handler: frame.Description(g.version, fleet.Describe), Endpoint: "openapi"},
 	)
 	return g.listen(ctx, api, func(s *grpc.Server) {
 		edge.RegisterFilter(s, filterCfg, filterDeps)

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"crypto/sha256"
 	"net"
 	"net/http"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/muster-fleet/muster/gateway/authn"
 	"github.com/muster-fleet/muster/gateway/authz"
+	"github.com/muster-fleet/muster/gateway/edge/rest"
 	"github.com/muster-fleet/muster/registry"
 )
 
@@ -25,14 +27,20 @@ type Guard struct {
 
 // HTTP returns who makes a request, for the audit log, or a *fault.Error.
 func (g Guard) HTTP(r *http.Request) (registry.Actor, error) {
+	who, err := g.Caller(r)
+	return who.Actor, err
+}
+
+// Caller is HTTP with the principal, for calls that decide by it.
+func (g Guard) Caller(r *http.Request) (rest.Caller, error) {
 	caller, err := g.Authn.FromRequest(r)
 	if err != nil {
-		return registry.Actor{}, err
+		return rest.Caller{}, err
 	}
 	actor, err := g.allow(caller)
 	actor.Address = host(r.RemoteAddr)
 	actor.RequestID = requestID(r.Header.Get(headerRequestID))
-	return actor, err
+	return rest.Caller{Actor: actor, Principal: caller.Principal, TokenDigest: sha256.Sum256([]byte(caller.Token))}, err
 }
 
 // GRPC is HTTP for a call that the listener has authenticated.

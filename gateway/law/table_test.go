@@ -32,7 +32,8 @@ var rooms = []room{
 	{path: "proto/fault", layer: 0},
 
 	// L1: nouns and pure cores.
-	{path: "registry", layer: 1},
+	{path: "registry/rule", layer: 1},
+	{path: "registry", layer: 1, also: []string{"registry/rule"}},
 	{path: "workers/element", layer: 1},
 	{path: "workers/token", layer: 1, also: []string{"workers/element"}},
 	{path: "workers/worker", layer: 1, also: []string{"workers/element", "workers/token"}},
@@ -77,8 +78,11 @@ var rooms = []room{
 	}},
 
 	// L5: the shell.
-	{path: "gateway/edge", layer: 5, also: []string{"gateway/edge/fleet"}},
-	{path: "gateway/edge/fleet", layer: 5},
+	{path: "gateway/edge/rest", layer: 5},
+	{path: "gateway/edge", layer: 5, also: []string{"gateway/edge/fleet", "gateway/edge/rest"}},
+	{path: "gateway/edge/fleet", layer: 5, also: []string{"gateway/edge/rest"}},
+	{path: "gateway/edge/accessrules", layer: 5, also: []string{"gateway/edge/rest"}},
+	{path: "gateway/edge/transformations", layer: 5, also: []string{"gateway/edge/rest"}},
 	{path: "gateway/ui", tree: true, layer: 5},
 	{path: "gateway/config", layer: 5},
 
@@ -106,7 +110,7 @@ var leaves = []leaf{
 	{"github.com/hashicorp/go-plugin", []string{"connectors/connector", "connectors/host"}, "child processes belong to the connectors"},
 	{"github.com/golang-jwt/", []string{"workers/token", "gateway/authn/devissuer", "workers/workertest"}, "there is one verifier; only issuers of test tokens sign"},
 	{"github.com/MicahParks/", []string{"workers/token", "gateway/authn/devissuer", "workers/workertest"}, "there is one verifier"},
-	{"github.com/danielgtaylor/huma", []string{"gateway/edge", "gateway/edge/fleet"}, "OpenAPI is the shell's"},
+	{"github.com/danielgtaylor/huma", []string{"gateway/edge", "gateway/edge/fleet", "gateway/edge/rest", "gateway/edge/accessrules", "gateway/edge/transformations"}, "OpenAPI is the shell's"},
 	{"github.com/failsafe-go/", []string{"gateway/fanout"}, "resilience is fan-out's"},
 	{"github.com/spf13/", []string{"gateway/cli", "gateway/config"}, "commands are the CLI's"},
 	{"github.com/knadh/koanf", []string{"gateway/config"}, "configuration is read once"},

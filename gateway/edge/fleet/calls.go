@@ -3,22 +3,20 @@ package fleet
 import (
 	"net/http"
 
-	"github.com/muster-fleet/muster/registry"
+	"github.com/muster-fleet/muster/gateway/edge/rest"
 )
 
 // warningHeader carries Changed.Warning, and is all there is of it in an answer
 // without a body.
 const warningHeader = "Muster-Warning"
 
-func (s *service) postWorker(w http.ResponseWriter, r *http.Request, actor registry.Actor) error {
-	var p parameters
-	given := p.parse(r.URL.RawQuery)
-	p.only(given, "dryRun")
-	dryRun := p.flag(given, "dryRun")
-	if err := p.err(); err != nil {
+func (s *service) postWorker(w http.ResponseWriter, r *http.Request, who rest.Caller) error {
+	p := rest.ReadQuery(r, "dryRun")
+	dryRun := p.Flag("dryRun")
+	if err := p.Err(); err != nil {
 		return err
 	}
-	body, err := s.readBody(w, r, mediaJSON)
+	body, err := s.api.ReadBody(w, r, rest.MaxBody, rest.MediaJSON)
 	if err != nil {
 		return err
 	}
@@ -26,42 +24,42 @@ func (s *service) postWorker(w http.ResponseWriter, r *http.Request, actor regis
 	if err != nil {
 		return err
 	}
-	record, created, err := s.register(r.Context(), actor, in, dryRun != nil && *dryRun)
+	record, created, err := s.register(r.Context(), who.Actor, in, dryRun != nil && *dryRun)
 	if err != nil {
 		return err
 	}
 	if !created {
-		return writeRecord(w, http.StatusOK, record.Revision, record)
+		return rest.WriteRecord(w, http.StatusOK, record.Revision, record)
 	}
 	w.Header().Set("Location", Root+"/"+record.UUID)
-	return writeRecord(w, http.StatusCreated, record.Revision, record)
+	return rest.WriteRecord(w, http.StatusCreated, record.Revision, record)
 }
 
-func (s *service) listWorkers(w http.ResponseWriter, r *http.Request, _ registry.Actor) error {
-	q, err := readQuery(r.URL.RawQuery)
+func (s *service) listWorkers(w http.ResponseWriter, r *http.Request, _ rest.Caller) error {
+	q, err := readQuery(r)
 	if err != nil {
 		return err
 	}
 	items, next := s.list(q)
-	return writeJSON(w, http.StatusOK, mediaJSON, Page{Items: items, NextCursor: next})
+	return rest.WriteJSON(w, http.StatusOK, Page{Items: items, NextCursor: next})
 }
 
-func (s *service) getWorker(w http.ResponseWriter, r *http.Request, _ registry.Actor) error {
-	if err := noQuery(r); err != nil {
+func (s *service) getWorker(w http.ResponseWriter, r *http.Request, _ rest.Caller) error {
+	if err := rest.NoQuery(r); err != nil {
 		return err
 	}
 	record, err := s.get(r.PathValue("uuid"))
 	if err != nil {
 		return err
 	}
-	return writeRecord(w, http.StatusOK, record.Revision, record)
+	return rest.WriteRecord(w, http.StatusOK, record.Revision, record)
 }
 
-func (s *service) patchWorker(w http.ResponseWriter, r *http.Request, actor registry.Actor) error {
-	if err := noQuery(r); err != nil {
+func (s *service) patchWorker(w http.ResponseWriter, r *http.Request, who rest.Caller) error {
+	if err := rest.NoQuery(r); err != nil {
 		return err
 	}
-	body, err := s.readBody(w, r, mediaJSON, "application/merge-patch+json")
+	body, err := s.api.ReadBody(w, r, rest.MaxBody, rest.MediaJSON, rest.MediaMergePatch)
 	if err != nil {
 		return err
 	}
@@ -69,21 +67,21 @@ func (s *service) patchWorker(w http.ResponseWriter, r *http.Request, actor regi
 	if err != nil {
 		return err
 	}
-	changed, err := s.update(r.Context(), actor, r.PathValue("uuid"), patch, ifMatch(r))
+	changed, err := s.update(r.Context(), who.Actor, r.PathValue("uuid"), patch, rest.IfMatch(r))
 	if err != nil {
 		return err
 	}
 	if changed.Warning != "" {
 		w.Header().Set(warningHeader, changed.Warning)
 	}
-	return writeRecord(w, http.StatusOK, changed.Revision, changed)
+	return rest.WriteRecord(w, http.StatusOK, changed.Revision, changed)
 }
 
-func (s *service) deleteWorker(w http.ResponseWriter, r *http.Request, actor registry.Actor) error {
-	if err := noQuery(r); err != nil {
+func (s *service) deleteWorker(w http.ResponseWriter, r *http.Request, who rest.Caller) error {
+	if err := rest.NoQuery(r); err != nil {
 		return err
 	}
-	warning, err := s.deregister(r.Context(), actor, r.PathValue("uuid"))
+	warning, err := s.deregister(r.Context(), who.Actor, r.PathValue("uuid"))
 	if err != nil {
 		return err
 	}
@@ -94,22 +92,22 @@ func (s *service) deleteWorker(w http.ResponseWriter, r *http.Request, actor reg
 	return nil
 }
 
-func (s *service) probeWorker(w http.ResponseWriter, r *http.Request, actor registry.Actor) error {
-	if err := noQuery(r); err != nil {
+func (s *service) probeWorker(w http.ResponseWriter, r *http.Request, who rest.Caller) error {
+	if err := rest.NoQuery(r); err != nil {
 		return err
 	}
-	standing, err := s.probe(r.Context(), actor, r.PathValue("uuid"))
+	standing, err := s.probe(r.Context(), who.Actor, r.PathValue("uuid"))
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, mediaJSON, standing)
+	return rest.WriteJSON(w, http.StatusOK, standing)
 }
 
-func (s *service) putConformance(w http.ResponseWriter, r *http.Request, actor registry.Actor) error {
-	if err := noQuery(r); err != nil {
+func (s *service) putConformance(w http.ResponseWriter, r *http.Request, who rest.Caller) error {
+	if err := rest.NoQuery(r); err != nil {
 		return err
 	}
-	body, err := s.readBody(w, r, mediaJSON)
+	body, err := s.api.ReadBody(w, r, rest.MaxBody, rest.MediaJSON)
 	if err != nil {
 		return err
 	}
@@ -117,9 +115,9 @@ func (s *service) putConformance(w http.ResponseWriter, r *http.Request, actor r
 	if err != nil {
 		return err
 	}
-	record, err := s.conform(r.Context(), actor, r.PathValue("uuid"), c)
+	record, err := s.conform(r.Context(), who.Actor, r.PathValue("uuid"), c)
 	if err != nil {
 		return err
 	}
-	return writeRecord(w, http.StatusOK, record.Revision, record)
+	return rest.WriteRecord(w, http.StatusOK, record.Revision, record)
 }

@@ -58,8 +58,6 @@ type Deps struct {
 	// Ending is closed when the gateway begins to drain: watches, which would
 	// otherwise outlast every drain, end then. nil when there is no draining.
 	Ending <-chan struct{}
-	// Version is the gateway's, shown in the description of the API.
-	Version string
 	// BodyDeadline bounds how long a body may take to come in; 0 means 10 s.
 	BodyDeadline time.Duration
 }

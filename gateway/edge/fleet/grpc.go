@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/muster-fleet/muster/gateway/edge/rest"
 	"github.com/muster-fleet/muster/proto/fault"
 	registryv1 "github.com/muster-fleet/muster/proto/gen/muster/registry/v1"
 	"github.com/muster-fleet/muster/registry"
@@ -24,7 +25,7 @@ type GRPC struct {
 
 // NewGRPC returns the gRPC side of the API, to be registered with
 // registryv1.RegisterRegistryServer.
-func NewGRPC(d Deps) *GRPC { return &GRPC{s: &service{d}} }
+func NewGRPC(d Deps) *GRPC { return &GRPC{s: &service{Deps: d}} }
 
 // call finds out who is calling, does the call and makes its error one that gRPC
 // can carry.
@@ -65,19 +66,19 @@ func (g *GRPC) Register(ctx context.Context, req *registryv1.RegisterRequest) (r
 // List returns a page of workers.
 func (g *GRPC) List(ctx context.Context, req *registryv1.ListRequest) (resp *registryv1.ListResponse, err error) {
 	err = g.call(ctx, "List", func(registry.Actor) error {
-		var p parameters
+		var p rest.Parameters
 		q := query{class: req.GetClass(), typ: req.GetType(), state: registry.State(req.GetState()), active: req.Active, limit: int(req.GetLimit())}
 		if q.limit == 0 {
-			q.limit = defaultLimit
+			q.limit = rest.DefaultLimit
 		}
-		p.limit(q.limit)
+		p.CheckLimit(q.limit)
 		if q.state != "" {
-			p.state(q.state)
+			checkState(&p, q.state)
 		}
 		if c := req.GetCursor(); c != "" {
-			q.after = p.cursor(c)
+			q.after = readCursor(&p, c)
 		}
-		if err := p.err(); err != nil {
+		if err := p.Err(); err != nil {
 			return err
 		}
 		records, next := g.s.list(q)
@@ -105,7 +106,7 @@ func (g *GRPC) Update(ctx context.Context, req *registryv1.UpdateRequest) (resp 
 			t := req.GetUntil().AsTime()
 			p.Until = &t
 			if err := req.GetUntil().CheckValid(); err != nil {
-				p.Violations = append(p.Violations, fault.Violation{Code: codeBadRequest, Pointer: "/until", Detail: "until is not a time"})
+				p.Violations = append(p.Violations, fault.Violation{Code: rest.CodeBadRequest, Pointer: "/until", Detail: "until is not a time"})
 			}
 		}
 		p.Settings = settingsOf(req.GetSettings(), &p.Violations)

@@ -26,6 +26,7 @@ import (
 
 	"github.com/muster-fleet/muster/gateway/address"
 	"github.com/muster-fleet/muster/gateway/edge/fleet"
+	"github.com/muster-fleet/muster/gateway/edge/rest"
 	"github.com/muster-fleet/muster/gateway/probe"
 	"github.com/muster-fleet/muster/proto/fault"
 	registryv1 "github.com/muster-fleet/muster/proto/gen/muster/registry/v1"
@@ -70,11 +71,18 @@ func newGateway(t *testing.T, running bool) *gateway {
 	}
 	g := &gateway{t: t, svc: svc, prober: prober, ending: make(chan struct{})}
 	deps := fleet.Deps{
-		Registry: svc, Prober: prober, Logger: log, BodyDeadline: time.Second, Version: "1.2.3", Ending: g.ending,
+		Registry: svc, Prober: prober, Logger: log, BodyDeadline: time.Second, Ending: g.ending,
 		Guard:     func(r *http.Request) (registry.Actor, error) { return who(r.Header.Get("Authorization")) },
 		GRPCGuard: func(ctx context.Context) (registry.Actor, error) { return who(metadataToken(ctx)) },
 	}
-	srv := httptest.NewServer(fleet.Handler(deps))
+	mux := http.NewServeMux()
+	mux.Handle("/", fleet.Handler(deps))
+	frame := rest.API{Logger: log, Guard: func(r *http.Request) (rest.Caller, error) {
+		actor, err := deps.Guard(r)
+		return rest.Caller{Actor: actor}, err
+	}}
+	mux.Handle(rest.OpenAPIPath, frame.Description("1.2.3", fleet.Describe))
+	srv := httptest.NewServer(mux)
 	g.url = srv.URL
 	stopGRPC := g.serveGRPC(deps)
 	stopProber := func() {}

@@ -1,20 +1,13 @@
 package fleet
 
 import (
-	"net/url"
+	"net/http"
 	"slices"
 	"sort"
-	"strconv"
 
+	"github.com/muster-fleet/muster/gateway/edge/rest"
 	"github.com/muster-fleet/muster/gateway/probe"
-	"github.com/muster-fleet/muster/proto/fault"
 	"github.com/muster-fleet/muster/registry"
-)
-
-// The bounds of a page.
-const (
-	defaultLimit = 100
-	maxLimit     = 1000
 )
 
 // query is what a list asks for; zero values ask for everything.
@@ -31,111 +24,31 @@ var states = []registry.State{
 	registry.StateUnreachable, registry.StateQuarantined,
 }
 
-// parameters gathers what is wrong with the parameters of a call.
-type parameters struct{ violations []fault.Violation }
-
-func (p *parameters) add(format string, args ...any) {
-	p.violations = append(p.violations, fault.Violation{
-		Code: codeInvalidRequest, Detail: fault.New(fault.Invalid, codeInvalidRequest, format, args...).Detail,
-	})
-}
-
-// err is the one error for all of them; nil when there are none.
-func (p *parameters) err() error {
-	if len(p.violations) == 0 {
-		return nil
-	}
-	e := fault.New(fault.Invalid, codeInvalidRequest, "%s", p.violations[0].Detail)
-	e.Violations = p.violations
-	return e
-}
-
-// only refuses parameters that the call does not know, or that come twice.
-func (p *parameters) only(given url.Values, known ...string) {
-	for name, values := range given {
-		if !slices.Contains(known, name) {
-			p.add("the query parameter %q is unknown here", probe.Printable(name, 60))
-		} else if len(values) > 1 {
-			p.add("the query parameter %s is given %d times", name, len(values))
-		}
-	}
-	slices.SortFunc(p.violations, func(a, b fault.Violation) int {
-		return compareStrings(a.Detail, b.Detail) // a map has no order of its own
-	})
-}
-
-func compareStrings(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
-}
-
-// flag reads a parameter that is true or false; nil when it is not given.
-func (p *parameters) flag(given url.Values, name string) *bool {
-	values := given[name]
-	if len(values) == 0 {
-		return nil
-	}
-	b := values[0] == "true"
-	if !b && values[0] != "false" {
-		p.add("the query parameter %s is true or false, not %q", name, probe.Printable(values[0], 60))
-	}
-	return &b
-}
-
-// parse reads a raw query strictly: what cannot be decoded is a mistake.
-func (p *parameters) parse(raw string) url.Values {
-	given, err := url.ParseQuery(raw)
-	if err != nil {
-		p.add("the query cannot be decoded")
-	}
-	return given
-}
-
 // readQuery reads the parameters of GET /api/workers.
-func readQuery(raw string) (query, error) {
-	var p parameters
-	given := p.parse(raw)
-	p.only(given, "class", "type", "state", "active", "limit", "cursor")
-	q := query{class: given.Get("class"), typ: given.Get("type"), active: p.flag(given, "active"), limit: defaultLimit}
-	if given.Has("state") {
-		q.state = registry.State(given.Get("state"))
-		p.state(q.state)
+func readQuery(r *http.Request) (query, error) {
+	p := rest.ReadQuery(r, "class", "type", "state", "active", "limit", "cursor")
+	q := query{class: p.Get("class"), typ: p.Get("type"), active: p.Flag("active")}
+	if p.Has("state") {
+		q.state = registry.State(p.Get("state"))
+		checkState(p, q.state)
 	}
-	if given.Has("limit") {
-		n, err := strconv.Atoi(given.Get("limit"))
-		if err != nil {
-			n = 0
-		}
-		q.limit = n
-		p.limit(n)
+	q.limit = p.Limit()
+	if c := p.Get("cursor"); c != "" {
+		q.after = readCursor(p, c)
 	}
-	if c := given.Get("cursor"); c != "" {
-		q.after = p.cursor(c)
-	}
-	return q, p.err()
+	return q, p.Err()
 }
 
-func (p *parameters) state(s registry.State) {
+func checkState(p *rest.Parameters, s registry.State) {
 	if !slices.Contains(states, s) {
-		p.add("state is one of unknown, healthy, suspect, unreachable, quarantined, not %q", probe.Printable(string(s), 60))
+		p.Add("state is one of unknown, healthy, suspect, unreachable, quarantined, not %q", probe.Printable(string(s), 60))
 	}
 }
 
-func (p *parameters) limit(n int) {
-	if n < 1 || n > maxLimit {
-		p.add("limit is a whole number from 1 to %d", maxLimit)
-	}
-}
-
-func (p *parameters) cursor(s string) *cursor {
+func readCursor(p *rest.Parameters, s string) *cursor {
 	c, err := parseCursor(s)
 	if err != nil {
-		p.add("cursor %v", err)
+		p.Add("cursor %v", err)
 	}
 	return &c
 }

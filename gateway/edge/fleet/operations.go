@@ -3,119 +3,91 @@ package fleet
 import (
 	"net/http"
 	"reflect"
+
+	"github.com/muster-fleet/muster/gateway/edge/rest"
 )
 
-// operation is one call of the REST API: what answers it and what describes it.
-type operation struct {
-	method, path string
-	id, summary  string
-	handle       func(s *service) handler
-	// params are query and header parameters by name, with what they mean.
-	params []parameter
-	// body is what is read, nil when nothing is.
-	body    reflect.Type
-	answers []answer
-	// problems are the statuses of the call's own errors.
-	problems []int
-}
-
-type parameter struct {
-	name, in, doc string
-	sample        any // of the parameter's type
-	enum          []any
-}
-
-type answer struct {
-	status  int
-	doc     string
-	of      reflect.Type // nil without a body
-	headers []string
-}
-
 var (
-	recordType  = reflect.TypeFor[Record]()
-	uuidPath    = Root + "/{uuid}"
-	commonFails = []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusServiceUnavailable}
+	recordType = reflect.TypeFor[Record]()
+	uuidPath   = Root + "/{uuid}"
+
+	uuidParameter = rest.Parameter{Name: "uuid", In: "path", Doc: "The worker's uuid, in any case, with or without braces.", Sample: ""}
 )
 
 // operations is the whole REST API. The mux and the OpenAPI description are both
 // made from it.
-func operations() []operation {
-	return append(collectionOperations(), workerOperations()...)
+func (s *service) operations() []rest.Operation {
+	return append(s.collectionOperations(), s.workerOperations()...)
 }
 
-func collectionOperations() []operation {
-	return []operation{
+func (s *service) collectionOperations() []rest.Operation {
+	return []rest.Operation{
 		{
-			method: http.MethodPost, path: Root, id: "registerWorker", summary: "Validate a worker by calling it, and register it",
-			handle: func(s *service) handler { return s.postWorker },
-			params: []parameter{{name: "dryRun", in: "query", doc: "Validate everything and store nothing.", sample: false}},
-			body:   reflect.TypeFor[Registration](),
-			answers: []answer{
-				{http.StatusCreated, "The record.", recordType, []string{"ETag", "Location"}},
-				{http.StatusOK, "The would-be record of a dry run, or the record of a worker that enrolled itself and was registered already.", recordType, []string{"ETag"}},
+			Method: http.MethodPost, Path: Root, ID: "registerWorker", Summary: "Validate a worker by calling it, and register it",
+			Handle: s.postWorker,
+			Params: []rest.Parameter{{Name: "dryRun", In: "query", Doc: "Validate everything and store nothing.", Sample: false}},
+			Body:   reflect.TypeFor[Registration](),
+			Answers: []rest.Answer{
+				rest.NewAnswer(http.StatusCreated, "The record.", recordType, "ETag", "Location"),
+				rest.NewAnswer(http.StatusOK, "The would-be record of a dry run, or the record of a worker that enrolled itself and was registered already.", recordType, "ETag"),
 			},
-			problems: []int{http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity},
+			Problems: []int{http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity},
 		},
 		{
-			method: http.MethodGet, path: Root, id: "listWorkers", summary: "List workers, ordered by name, then uuid",
-			handle: func(s *service) handler { return s.listWorkers },
-			params: []parameter{
-				{name: "class", in: "query", doc: "Only workers of this class.", sample: ""},
-				{name: "type", in: "query", doc: "Only workers of this type.", sample: ""},
-				{name: "state", in: "query", doc: "Only workers that stand like this.", sample: "", enum: anys(states)},
-				{name: "active", in: "query", doc: "Only active or only paused workers.", sample: false},
-				{name: "limit", in: "query", doc: "From 1 to 1000; 100 when left out.", sample: 0},
-				{name: "cursor", in: "query", doc: "The nextCursor of the page before.", sample: ""},
+			Method: http.MethodGet, Path: Root, ID: "listWorkers", Summary: "List workers, ordered by name, then uuid",
+			Handle: s.listWorkers,
+			Params: []rest.Parameter{
+				{Name: "class", In: "query", Doc: "Only workers of this class.", Sample: ""},
+				{Name: "type", In: "query", Doc: "Only workers of this type.", Sample: ""},
+				{Name: "state", In: "query", Doc: "Only workers that stand like this.", Sample: "", Enum: rest.Enum(states)},
+				{Name: "active", In: "query", Doc: "Only active or only paused workers.", Sample: false},
+				{Name: "limit", In: "query", Doc: "From 1 to 1000; 100 when left out.", Sample: 0},
+				{Name: "cursor", In: "query", Doc: "The nextCursor of the page before.", Sample: ""},
 			},
-			answers:  []answer{{http.StatusOK, "A page.", reflect.TypeFor[Page](), nil}},
-			problems: []int{http.StatusBadRequest},
+			Answers:  []rest.Answer{rest.NewAnswer(http.StatusOK, "A page.", reflect.TypeFor[Page]())},
+			Problems: []int{http.StatusBadRequest},
 		},
 	}
 }
 
-func workerOperations() []operation {
-	return []operation{
+func (s *service) workerOperations() []rest.Operation {
+	return []rest.Operation{
 		{
-			method: http.MethodGet, path: uuidPath, id: "getWorker", summary: "Read a worker's record",
-			handle:   func(s *service) handler { return s.getWorker },
-			answers:  []answer{{http.StatusOK, "The record.", recordType, []string{"ETag"}}},
-			problems: []int{http.StatusNotFound},
+			Method: http.MethodGet, Path: uuidPath, ID: "getWorker", Summary: "Read a worker's record",
+			Handle:   s.getWorker,
+			Params:   []rest.Parameter{uuidParameter},
+			Answers:  []rest.Answer{rest.NewAnswer(http.StatusOK, "The record.", recordType, "ETag")},
+			Problems: []int{http.StatusNotFound},
 		},
 		{
-			method: http.MethodPatch, path: uuidPath, id: "updateWorker", summary: "Change a worker's record; a new url is probed first",
-			handle:   func(s *service) handler { return s.patchWorker },
-			params:   []parameter{{name: "If-Match", in: "header", doc: "Change only this revision of the record, bare or quoted.", sample: ""}},
-			body:     reflect.TypeFor[Change](),
-			answers:  []answer{{http.StatusOK, "The record as it is now.", reflect.TypeFor[Changed](), []string{"ETag", warningHeader}}},
-			problems: []int{http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity},
+			Method: http.MethodPatch, Path: uuidPath, ID: "updateWorker", Summary: "Change a worker's record; a new url is probed first",
+			Handle:   s.patchWorker,
+			Params:   []rest.Parameter{uuidParameter, {Name: "If-Match", In: "header", Doc: "Change only this revision of the record, bare or quoted.", Sample: ""}},
+			Body:     reflect.TypeFor[Change](),
+			Answers:  []rest.Answer{rest.NewAnswer(http.StatusOK, "The record as it is now.", reflect.TypeFor[Changed](), "ETag", warningHeader)},
+			Problems: []int{http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity},
 		},
 		{
-			method: http.MethodDelete, path: uuidPath, id: "removeWorker", summary: "Remove a worker",
-			handle:   func(s *service) handler { return s.deleteWorker },
-			answers:  []answer{{http.StatusNoContent, "It is removed.", nil, []string{warningHeader}}},
-			problems: []int{http.StatusNotFound},
+			Method: http.MethodDelete, Path: uuidPath, ID: "removeWorker", Summary: "Remove a worker",
+			Handle:   s.deleteWorker,
+			Params:   []rest.Parameter{uuidParameter},
+			Answers:  []rest.Answer{rest.NewAnswer(http.StatusNoContent, "It is removed.", nil, warningHeader)},
+			Problems: []int{http.StatusNotFound},
 		},
 		{
-			method: http.MethodPost, path: uuidPath + "/probe", id: "probeWorker", summary: "Probe a worker now; a probe that passes ends a quarantine",
-			handle:   func(s *service) handler { return s.probeWorker },
-			answers:  []answer{{http.StatusOK, "The fresh standing, whether the probe passed or not.", reflect.TypeFor[Standing](), nil}},
-			problems: []int{http.StatusNotFound},
+			Method: http.MethodPost, Path: uuidPath + "/probe", ID: "probeWorker", Summary: "Probe a worker now; a probe that passes ends a quarantine",
+			Handle:   s.probeWorker,
+			Params:   []rest.Parameter{uuidParameter},
+			Answers:  []rest.Answer{rest.NewAnswer(http.StatusOK, "The fresh standing, whether the probe passed or not.", reflect.TypeFor[Standing]())},
+			Problems: []int{http.StatusNotFound},
 		},
 		{
-			method: http.MethodPut, path: uuidPath + "/conformance", id: "recordConformance", summary: "Record the outcome of muster conform",
-			handle:   func(s *service) handler { return s.putConformance },
-			body:     reflect.TypeFor[ConformanceInput](),
-			answers:  []answer{{http.StatusOK, "The record.", recordType, []string{"ETag"}}},
-			problems: []int{http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity},
+			Method: http.MethodPut, Path: uuidPath + "/conformance", ID: "recordConformance", Summary: "Record the outcome of muster conform",
+			Handle:   s.putConformance,
+			Params:   []rest.Parameter{uuidParameter},
+			Body:     reflect.TypeFor[ConformanceInput](),
+			Answers:  []rest.Answer{rest.NewAnswer(http.StatusOK, "The record.", recordType, "ETag")},
+			Problems: []int{http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity},
 		},
 	}
-}
-
-func anys[T ~string](list []T) []any {
-	out := make([]any, len(list))
-	for i, v := range list {
-		out[i] = string(v)
-	}
-	return out
 }

@@ -4,13 +4,17 @@ import (
 	"context"
 	"time"
 
+	"github.com/muster-fleet/muster/gateway/edge/rest"
 	"github.com/muster-fleet/muster/gateway/probe"
 	"github.com/muster-fleet/muster/proto/fault"
 	"github.com/muster-fleet/muster/registry"
 )
 
 // service is what both REST and gRPC answer from.
-type service struct{ Deps }
+type service struct {
+	Deps
+	api *rest.API // nil for gRPC
+}
 
 // workerID reads a uuid that names a worker of a call. What is no uuid names
 // nobody.
