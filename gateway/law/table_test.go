@@ -36,7 +36,7 @@ var rooms = []room{
 	{path: "registry", layer: 1, also: []string{"registry/rule"}},
 	{path: "workers/element", layer: 1},
 	{path: "workers/token", layer: 1, also: []string{"workers/element"}},
-	{path: "workers/worker", layer: 1, also: []string{"workers/element", "workers/token"}},
+	{path: "workers/worker", layer: 1, also: []string{"workers/element", "workers/token", "workers/client"}},
 	{path: "workers/client", layer: 1, also: []string{"workers/element", "workers/token"}},
 	{path: "connectors", layer: 1},
 	{path: "connectors/connector", layer: 1},
@@ -105,7 +105,8 @@ type leaf struct {
 
 var leaves = []leaf{
 	{"github.com/duckdb/", []string{"registry/store/duckdb", "connectors/extract"}, "DuckDB needs cgo and stays in two leaf packages"},
-	{"github.com/jackc/pgx", []string{"registry/store/postgres", "connectors/postgres"}, "PostgreSQL is spoken in its store"},
+	{"github.com/jackc/pgx", []string{"registry/store/postgres", "connectors/postgres", "workers/ruleloader"}, "PostgreSQL is spoken in its store, and where it is a source"},
+	{"github.com/parquet-go/", []string{"workers/ruleloader"}, "Parquet is a source of the rule loader"},
 	{"github.com/pressly/goose", []string{"registry/store", "registry/store/duckdb", "registry/store/postgres"}, "migrations belong to the stores"},
 	{"github.com/hashicorp/go-plugin", []string{"connectors/connector", "connectors/host"}, "child processes belong to the connectors"},
 	{"github.com/golang-jwt/", []string{"workers/token", "gateway/authn/devissuer", "workers/workertest"}, "there is one verifier; only issuers of test tokens sign"},
