@@ -3,8 +3,6 @@ package fleet
 import (
 	"net/http"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"github.com/muster-fleet/muster/gateway/edge/rest"
 )
 
@@ -23,7 +21,7 @@ func Handler(d Deps) http.Handler {
 }
 
 // Describe adds the calls of this package to a document.
-func Describe(doc *huma.OpenAPI) {
+func Describe(doc *rest.Document) {
 	rest.Describe(doc, "fleet", (&service{}).operations())
 }
 

@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"github.com/muster-fleet/muster/proto/fault"
 	"github.com/muster-fleet/muster/registry"
 	"github.com/muster-fleet/muster/workers/token"
@@ -71,7 +69,7 @@ func (a *API) NotFound() http.Handler {
 
 // Description answers GET with the OpenAPI document that describe fills, made at
 // the first call.
-func (a *API) Description(version string, describe ...func(*huma.OpenAPI)) http.Handler {
+func (a *API) Description(version string, describe ...func(*Document)) http.Handler {
 	body := sync.OnceValues(func() ([]byte, error) {
 		doc := NewDocument(version)
 		for _, add := range describe {

@@ -11,13 +11,16 @@ import (
 	"github.com/muster-fleet/muster/proto/fault"
 )
 
+// Document is an OpenAPI 3.1 description.
+type Document = huma.OpenAPI
+
 // OpenAPIPath is where the description of the APIs is served.
 const OpenAPIPath = "/api/openapi.json"
 
 // NewDocument returns an OpenAPI 3.1 description without calls, to which each API
 // adds its own.
-func NewDocument(version string) *huma.OpenAPI {
-	return &huma.OpenAPI{
+func NewDocument(version string) *Document {
+	return &Document{
 		OpenAPI: "3.1.0",
 		Info: &huma.Info{
 			Title: "Muster", Version: version,
@@ -34,7 +37,7 @@ func NewDocument(version string) *huma.OpenAPI {
 }
 
 // Describe adds calls to a document, under a tag.
-func Describe(doc *huma.OpenAPI, tag string, ops []Operation) {
+func Describe(doc *Document, tag string, ops []Operation) {
 	for i := range ops {
 		doc.AddOperation(ops[i].describe(tag, doc.Components.Schemas))
 	}
