@@ -119,7 +119,8 @@ func (g *Generation) commit(ctx context.Context) (Counts, error) {
 		return Counts{}, fmt.Errorf("client: encode the commit: %w", err)
 	}
 	var counts Counts
-	return counts, g.r.send(ctx, g.r.posts+":commit", body, counts.read)
+	err = g.r.send(ctx, g.r.posts+":commit", body, counts.read)
+	return counts, err
 }
 
 // read counts the names of an answer without keeping them.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -70,8 +71,9 @@ type Auth struct {
 	CAFile string
 }
 
-// Config is a worker. UUID, Version, Auth (or Verifier) and one of Judge and
-// JudgeBatch are required; every other field's zero value stands for its default.
+// Config is a worker. UUID, Version, Auth (or Verifier) and one of Judge,
+// JudgeBatch and Transform are required; every other field's zero value stands for
+// its default.
 type Config struct {
 	// UUID is the worker's identity, the same on all replicas and over restarts;
 	// case and braces do not matter.
@@ -81,6 +83,13 @@ type Config struct {
 
 	Judge      Func
 	JudgeBatch BatchFunc
+	// Transform makes the worker one of type RuleTransformation. Such a worker
+	// speaks REST only, so GRPCAddr counts as Off.
+	Transform TransformFunc
+	// Gateway is the base URL that a Transform's rules are posted to, required with
+	// it; GatewayHTTP makes the calls (nil: see client.RulesConfig).
+	Gateway     string
+	GatewayHTTP *http.Client
 
 	Auth Auth
 	// Verifier replaces Auth.
@@ -93,16 +102,19 @@ type Config struct {
 	// OpsAddr is a listener of its own for /livez, /readyz and /metrics; empty
 	// serves them on Addr (which must then be on), Off nowhere.
 	OpsAddr string
-	// Path is where elements are posted (DefaultPath).
+	// Path is where elements are posted (DefaultPath), or transformations started
+	// (DefaultTransformPath).
 	Path string
 	// TLS secures the REST and gRPC listeners; see LoadTLS.
 	TLS *tls.Config
 
 	// MaxBody bounds a request's body in bytes, over gRPC the elements of a stream.
 	MaxBody int64
-	// MaxConcurrent bounds the requests in work; more are answered 503 busy.
+	// MaxConcurrent bounds the requests in work; more are answered 503 busy. Of
+	// transformations one runs at a time unless it says otherwise.
 	MaxConcurrent int
-	// MaxTimeout bounds a request's time, from its header to its last byte.
+	// MaxTimeout bounds a request's time, from its header to its last byte
+	// (DefaultMaxTimeout, for a transformation DefaultTransformTimeout).
 	MaxTimeout time.Duration
 	// DrainGrace is how long requests are still accepted after readiness went off,
 	// DrainTimeout how long those in flight may then take. Negative means none.
@@ -136,6 +148,9 @@ func (c Config) withDefaults() (Config, error) {
 		bad = append(bad, fmt.Errorf("UUID %q: %w", c.UUID, err))
 	}
 	c.UUID = id
+	if c.Transform != nil {
+		c = c.withTransformDefaults()
+	}
 	c.Addr = or(c.Addr, DefaultAddr)
 	c.GRPCAddr = or(c.GRPCAddr, DefaultGRPCAddr)
 	c.Path = or(c.Path, DefaultPath)
@@ -170,7 +185,16 @@ func (c *Config) mistakes() []error {
 		}
 	}
 	check(c.Version != "", "Version is empty; give the worker's own version, such as 1.0.0")
-	check((c.Judge == nil) != (c.JudgeBatch == nil), "set exactly one of Judge and JudgeBatch")
+	functions := 0
+	for _, set := range []bool{c.Judge != nil, c.JudgeBatch != nil, c.Transform != nil} {
+		if set {
+			functions++
+		}
+	}
+	check(functions == 1, "set exactly one of Judge, JudgeBatch and Transform")
+	if c.Transform != nil {
+		bad = append(bad, c.transformMistakes()...)
+	}
 	if c.Verifier == nil {
 		check(c.Auth.Issuer != "", "Auth.Issuer is empty; give the exact iss of good tokens")
 		check(c.Auth.Audience != "", "Auth.Audience is empty; with identity forward it is the gateway's (\""+

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"strconv"
+
+	"github.com/muster-fleet/muster/workers/token"
 )
 
 // FromEnv reads the part of a Config that belongs to the deployment from
@@ -28,6 +30,8 @@ import (
 //	WORKER_URL         where the gateway reaches this worker
 //	MUSTER_TOKEN_FILE  file with a token that may manage workers
 //	WORKER_NAME        name in the registry, optional
+//	GATEWAY_URL        gateway that a transformation's rules are posted to
+//	GATEWAY_CA_FILE    PEM certificates trusted for it, read again when changed
 func FromEnv(getenv func(string) string) (Config, error) {
 	e := env{get: getenv}
 	host := getenv("HOST")
@@ -45,6 +49,7 @@ func FromEnv(getenv func(string) string) (Config, error) {
 		cfg.GRPCAddr = or(cfg.GRPCAddr, net.JoinHostPort(host, "8081"))
 	}
 	e.tls(&cfg)
+	e.gateway(&cfg)
 	if gateway := getenv("MUSTER_URL"); gateway != "" {
 		cfg.Enrol = &Enrol{
 			Gateway: gateway, URL: e.required("WORKER_URL"), Name: getenv("WORKER_NAME"),
@@ -115,5 +120,17 @@ func (e *env) tls(cfg *Config) {
 			e.bad = append(e.bad, err)
 		}
 		cfg.TLS = c
+	}
+}
+
+// gateway reads where rules are posted; whether that is needed, Config knows.
+func (e *env) gateway(cfg *Config) {
+	cfg.Gateway = e.get("GATEWAY_URL")
+	if file := e.get("GATEWAY_CA_FILE"); file != "" {
+		c, err := token.NewHTTPClient(file)
+		if err != nil {
+			e.bad = append(e.bad, fmt.Errorf("GATEWAY_CA_FILE: %w", err))
+		}
+		cfg.GatewayHTTP = c
 	}
 }

@@ -39,7 +39,11 @@ type info struct {
 func (w *Worker) Handler() http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == w.cfg.Path && r.Method == http.MethodPost {
-			w.serveFilter(rw, r)
+			if w.cfg.Transform != nil {
+				w.serveTransform(rw, r)
+			} else {
+				w.serveFilter(rw, r)
+			}
 			return
 		}
 		if r.ContentLength != 0 {
@@ -54,7 +58,7 @@ func (w *Worker) Handler() http.Handler {
 			w.serveWrongMethod(rw, r)
 		default:
 			fault.New(fault.NotFound, "not_found",
-				"nothing is here; elements are posted to %s", w.cfg.Path).WriteContract(rw)
+				"nothing is here; this worker is posted to at %s", w.cfg.Path).WriteContract(rw)
 		}
 	})
 }
@@ -72,7 +76,7 @@ func boundUnread(rw http.ResponseWriter) {
 }
 
 func (w *Worker) serveInfo(rw http.ResponseWriter) {
-	body, err := json.Marshal(info{Class: class, Type: workerType, UUID: w.cfg.UUID, Version: w.cfg.Version})
+	body, err := json.Marshal(info{Class: class, Type: w.typeName(), UUID: w.cfg.UUID, Version: w.cfg.Version})
 	if err != nil {
 		fault.From(err).WriteContract(rw)
 		return
