@@ -19,6 +19,8 @@ type Batch struct {
 	props []prop
 	order []uint32 // place in the request -> ordinal; nil when nothing repeats
 	ids   idTable
+
+	unsorted bool // an id does not follow the one before it
 }
 
 // Kind says what the elements are.

@@ -102,7 +102,7 @@ var required = [3]uint32{
 // its value begins; which is 0 when at tells why not.
 func (s *Single) followName(b []byte, i, m int, t *template, kind Kind) (which, at int) {
 	if n := t.match(b, i, m); n > 0 {
-		return int(t.which[m]), skipSpace(b, i+n)
+		return int(t.marks[m].which), skipSpace(b, i+n)
 	}
 	if i >= len(b) {
 		return 0, more
@@ -118,8 +118,10 @@ func (s *Single) followName(b []byte, i, m int, t *template, kind Kind) (which, 
 		return 0, bad
 	}
 	t.cut(m)
-	t.add(b[i+1:end-1], which)
-	return which, followColon(b, end)
+	if at = followColon(b, end); at >= 0 {
+		t.add(b[i:at], 0, end-i-2, which)
+	}
+	return which, at
 }
 
 func followColon(b []byte, i int) int {

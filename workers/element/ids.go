@@ -86,7 +86,7 @@ func (b *Batch) index() {
 // settle finds repeated ids. A byte-identical repetition becomes another place
 // of the first element; any other is a mistake, reported by the two places.
 func (b *Batch) settle() (first, second int, ok bool) {
-	if b.ascending() {
+	if !b.unsorted {
 		return 0, 0, true
 	}
 	b.ids.start(len(b.recs))
@@ -117,21 +117,10 @@ func (b *Batch) settle() (first, second int, ok bool) {
 	return 0, 0, true
 }
 
-// ascending reports whether the ids grow strictly, by length and then by bytes,
-// which proves without a table that none repeats.
-func (b *Batch) ascending() bool {
-	if len(b.recs) == 0 {
-		return true
-	}
-	last := b.ID(0)
-	for i := 1; i < len(b.recs); i++ {
-		id := b.ID(i)
-		if len(id) < len(last) || len(id) == len(last) && bytes.Compare(id, last) <= 0 {
-			return false
-		}
-		last = id
-	}
-	return true
+// follows reports whether id follows last by length and then by bytes. Ids that
+// do so all along cannot repeat: no table is needed to prove it.
+func follows(id, last []byte) bool {
+	return len(id) > len(last) || len(id) == len(last) && bytes.Compare(id, last) > 0
 }
 
 func (b *Batch) move(from, to int) {

@@ -36,8 +36,15 @@ type parser struct {
 
 	shape   template    // the properties of the last element
 	members [3]template // the members of the last element of each kind
-	order   template    // the members of the element being read
 	at      [8]uint32   // where the members that matched the template begin
+	fresh   []piece     // the members of the element being read that did not
+	glue    []uint32    // where what stands before a property begins, of those that did not
+}
+
+// piece is what stands before a member's value: b[from:value].
+type piece struct {
+	from, value uint32
+	which       uint8
 }
 
 // elements reads an array of elements that begins at i and is itself at depth.
@@ -97,51 +104,53 @@ func (p *parser) element(b []byte, i, depth int) int {
 	}
 	r := record{from: uint32(i), firstProp: uint32(len(p.batch.props))}
 	var e ends
-	i = skipSpace(b, i+1)
-	if i < len(b) && b[i] == '}' {
-		return p.flawed(flawID)
-	}
+	i++
+	k := 0
 	if !p.drop {
 		t := &p.members[p.batch.kind]
-		for k := 0; ; k++ {
+		for ; ; k++ {
 			n := t.match(b, i, k)
 			if n == 0 {
-				return p.anyMembers(b, i, depth, k, &r, &e)
+				break
 			}
-			p.at[k] = uint32(i)
-			i = p.part(b, skipSpace(b, i+n), depth+1, int(t.which[k]), &r, &e)
-			if i < 0 {
+			m := &t.marks[k]
+			p.at[k] = uint32(i) + uint32(m.quote)
+			if i = p.part(b, skipSpace(b, i+n), depth+1, int(m.which), &r, &e); i < 0 {
 				return i
 			}
-			if i = skipSpace(b, i); i >= len(b) {
-				return more
-			}
-			if b[i] == ',' {
-				i = skipSpace(b, i+1)
-				continue
-			}
-			if b[i] != '}' {
-				return bad
-			}
-			r.to = uint32(i + 1)
-			return p.finish(i+1, &r, &e)
 		}
 	}
-	return p.anyMembers(b, i, depth, 0, &r, &e)
+	return p.otherMembers(b, i, depth, k, &r, &e)
 }
 
-// anyMembers reads the rest of an element of which the first known members came
-// as the template says.
-func (p *parser) anyMembers(b []byte, i, depth, known int, r *record, e *ends) int {
+// otherMembers reads the rest of an element of which the first known members
+// came as the template says: nothing but the brace, most of the time.
+func (p *parser) otherMembers(b []byte, i, depth, known int, r *record, e *ends) int {
+	from := i
+	if i = skipSpace(b, i); i >= len(b) {
+		return more
+	}
+	switch {
+	case b[i] == '}':
+		r.to = uint32(i + 1)
+		return p.finish(i+1, r, e)
+	case known == 0:
+	case b[i] != ',':
+		return bad
+	default:
+		i = skipSpace(b, i+1)
+	}
+	return p.newMembers(b, from, i, depth, known, r, e)
+}
+
+// newMembers reads the rest of an element from the name at i on; the member
+// before ends at from. It makes the element the template.
+func (p *parser) newMembers(b []byte, from, i, depth, known int, r *record, e *ends) int {
 	t := &p.members[p.batch.kind]
 	var cuts unnamed
 	o := openObject{base: len(p.names)}
 	p.recall(b, t, known, &o, func(k int) uint32 { return p.at[k] })
-	p.order.reset()
-	for k := range known {
-		name := p.names[o.base+k]
-		p.order.add(b[name.from:name.to], int(t.which[k]))
-	}
+	p.fresh = p.fresh[:0]
 	for {
 		at := i
 		if i = p.name(b, i, &o); i < 0 {
@@ -151,15 +160,14 @@ func (p *parser) anyMembers(b []byte, i, depth, known int, r *record, e *ends) i
 		if which == 0 && !p.drop {
 			return p.flawed(flawUnnamed)
 		}
-		name := p.names[len(p.names)-1]
+		p.fresh = append(p.fresh, piece{uint32(from), uint32(i), uint8(which)})
 		if i = p.part(b, i, depth+1, which, r, e); i < 0 {
 			return i
 		}
 		if p.drop {
 			p.cuts = cuts.member(p.cuts, which == 0, at, i)
-		} else {
-			p.order.add(b[name.from:name.to], which)
 		}
+		from = i
 		if i = skipSpace(b, i); i >= len(b) {
 			return more
 		}
@@ -170,16 +178,23 @@ func (p *parser) anyMembers(b []byte, i, depth, known int, r *record, e *ends) i
 		if b[i] != '}' {
 			return bad
 		}
-		if i = p.close(b, i, &o); i < 0 {
-			return i
-		}
-		if p.drop {
-			p.cuts = cuts.end(p.cuts)
-		}
-		r.to = uint32(i)
-		*t, p.order = p.order, *t
-		return p.finish(i, r, e)
+		break
 	}
+	names := p.names[o.base+known:] // they stay in the array until the next name
+	if i = p.close(b, i, &o); i < 0 {
+		return i
+	}
+	if p.drop {
+		p.cuts = cuts.end(p.cuts)
+	} else {
+		// Not before here are the names known to differ.
+		t.cut(known)
+		for j, f := range p.fresh {
+			t.add(b[f.from:f.value], int(names[j].from-1-f.from), int(names[j].to-names[j].from), int(f.which))
+		}
+	}
+	r.to = uint32(i)
+	return p.finish(i, r, e)
 }
 
 // finish checks that an element is whole and keeps it.
@@ -200,14 +215,22 @@ func (p *parser) finish(end int, r *record, e *ends) int {
 		return p.flawed(flawEnd)
 	}
 	r.propCount = uint32(len(p.batch.props)) - r.firstProp
-	p.batch.recs = append(p.batch.recs, *r)
-	if p.batch.kind == Relationships {
-		p.batch.ends = append(p.batch.ends, *e)
-	}
+	p.batch.append(r, e)
 	if len(p.batch.recs) == sample {
 		p.batch.foresee(end)
 	}
 	return end
+}
+
+// append keeps an element. Its id is looked at now, while it is in the cache.
+func (b *Batch) append(r *record, e *ends) {
+	if n := len(b.recs); n > 0 && !b.unsorted {
+		b.unsorted = !follows(text(b.body, b.arena, r.id), b.ID(n-1))
+	}
+	b.recs = append(b.recs, *r)
+	if b.kind == Relationships {
+		b.ends = append(b.ends, *e)
+	}
 }
 
 // sample is how many elements tell how many more there will be.
@@ -245,20 +268,18 @@ func (p *parser) properties(b []byte, i, depth int, r *record) int {
 		return p.flawed(flawProps)
 	}
 	r.props.from = uint32(i)
-	i = skipSpace(b, i+1)
-	if i < len(b) && b[i] == '}' {
-		r.props.to = uint32(i + 1)
-		return i + 1
-	}
+	i++
 	t := &p.shape
-	first := len(p.batch.props)
-	for k := 0; ; k++ {
+	props := p.batch.props
+	first := len(props)
+	k := 0
+	for ; ; k++ {
 		n := t.match(b, i, k)
 		if n == 0 {
-			return p.anyProperties(b, i, depth, first, r)
+			break
 		}
 		value := skipSpace(b, i+n)
-		p.batch.props = append(p.batch.props, prop{uint32(i), uint32(value)})
+		props = append(props, prop{uint32(i) + uint32(t.marks[k].quote), uint32(value)})
 		if value < len(b) && b[value] == '"' {
 			i = skipString(b, value+1)
 		} else {
@@ -267,36 +288,45 @@ func (p *parser) properties(b []byte, i, depth int, r *record) int {
 		if i < 0 {
 			return i
 		}
-		if i = skipSpace(b, i); i >= len(b) {
-			return more
-		}
-		if b[i] == ',' {
-			i = skipSpace(b, i+1)
-			continue
-		}
-		if b[i] != '}' {
-			return bad
-		}
+	}
+	p.batch.props = props
+	from := i
+	if i = skipSpace(b, i); i >= len(b) {
+		return more
+	}
+	switch {
+	case b[i] == '}':
 		r.props.to = uint32(i + 1)
 		return i + 1
+	case k == 0:
+	case b[i] != ',':
+		return bad
+	default:
+		i = skipSpace(b, i+1)
 	}
+	return p.newProperties(b, from, i, depth, first, r)
 }
 
-// anyProperties reads the rest of a properties object of which the properties
-// from first on came as the template says, and makes it the template.
-func (p *parser) anyProperties(b []byte, i, depth, first int, r *record) int {
+// newProperties reads the rest of a properties object from the name at i on;
+// the property before ends at from, and those from first on came as the template
+// says. It makes the object the template.
+func (p *parser) newProperties(b []byte, from, i, depth, first int, r *record) int {
 	o := openObject{base: len(p.names)}
 	props := p.batch.props
-	p.recall(b, &p.shape, len(props)-first, &o, func(k int) uint32 { return props[first+k].name })
+	known := len(props) - first
+	p.recall(b, &p.shape, known, &o, func(k int) uint32 { return props[first+k].name })
+	p.glue = p.glue[:0]
 	for {
 		name := i
 		if i = p.name(b, i, &o); i < 0 {
 			return i
 		}
+		p.glue = append(p.glue, uint32(from))
 		props = append(props, prop{uint32(name), uint32(i)})
 		if i = p.value(b, i, depth); i < 0 {
 			return i
 		}
+		from = i
 		if i = skipSpace(b, i); i >= len(b) {
 			return more
 		}
@@ -307,16 +337,19 @@ func (p *parser) anyProperties(b []byte, i, depth, first int, r *record) int {
 		if b[i] != '}' {
 			return bad
 		}
-		names := p.names[o.base:] // they stay in the array until the next name
-		p.batch.props = props
-		r.props.to = uint32(i + 1)
-		if i = p.close(b, i, &o); i < 0 {
-			return i
-		}
-		p.shape.reset()
-		for _, n := range names {
-			p.shape.add(b[n.from:n.to], 0)
-		}
+		break
+	}
+	names := p.names[o.base+known:] // they stay in the array until the next name
+	p.batch.props = props
+	r.props.to = uint32(i + 1)
+	if i = p.close(b, i, &o); i < 0 {
 		return i
 	}
+	// Not before here are the names known to differ.
+	p.shape.cut(known)
+	for j, g := range p.glue {
+		x := props[first+known+j]
+		p.shape.add(b[g:x.value], int(x.name-g), int(names[j].to-names[j].from), 0)
+	}
+	return i
 }

@@ -1,7 +1,6 @@
 package element
 
 import (
-	"encoding/binary"
 	"math/bits"
 	"unicode/utf8"
 )
@@ -19,12 +18,12 @@ const (
 )
 
 // special marks, with its high bit, the lowest byte of w that ends a run of
-// plain string bytes: a quote, a backslash or a control byte. Higher marks may
-// be false, because a borrow runs upwards only.
+// plain ASCII in a string: a quote, a backslash, a control byte or one above
+// ASCII. Higher marks may be false, because a borrow runs upwards only.
 func special(w uint64) uint64 {
-	quote := w ^ ones*'"'
-	slash := w ^ ones*'\\'
-	return ((quote-ones)&^quote | (slash-ones)&^slash | (w-ones*' ')&^w) & highs
+	quote := (w ^ ones*'"') - ones
+	slash := (w ^ ones*'\\') - ones
+	return (w | quote | slash | (w - ones*' ')) & highs
 }
 
 func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\r' || c == '\t' }
@@ -49,59 +48,78 @@ func skipSpaces(b []byte, i int) int {
 // scanString reads a string whose opening quote is at i-1 and returns the
 // offset behind its closing quote, and whether it holds escapes.
 func scanString(b []byte, i int) (end int, escaped bool) {
-	start := i
-	var high uint64 // the high bits of all bytes seen: 0 means ASCII
 	for {
-		for i+8 <= len(b) {
-			w := binary.LittleEndian.Uint64(b[i:])
-			m := special(w)
-			if m == 0 {
-				high |= w & highs
-				i += 8
-				continue
-			}
-			high |= w & highs & (m&-m - 1)
-			i += bits.TrailingZeros64(m) >> 3
-			break
-		}
-		for i < len(b) && b[i] >= ' ' && b[i] != '"' && b[i] != '\\' {
-			high |= uint64(b[i] & 0x80)
-			i++
-		}
-		if i >= len(b) {
+		if i = skipPlain(b, i); i >= len(b) {
 			return more, escaped
 		}
-		switch b[i] {
-		case '"':
-			if high != 0 && !utf8.Valid(b[start:i]) {
-				return bad, escaped
-			}
+		switch c := b[i]; {
+		case c == '"':
 			return i + 1, escaped
-		case '\\':
+		case c == '\\':
 			escaped = true
-			if i = scanEscape(b, i+1); i < 0 {
-				return i, escaped
-			}
+			i = scanEscape(b, i+1)
+		case c >= utf8.RuneSelf:
+			i = scanRunes(b, i)
 		default:
 			return bad, escaped
+		}
+		if i < 0 {
+			return i, escaped
 		}
 	}
 }
 
-// skipString is scanString for strings that nobody looks into. Most are ASCII
-// without escapes; the others are read again from their beginning.
-func skipString(b []byte, start int) int {
-	for i := start; i+8 <= len(b); i += 8 {
-		w := binary.LittleEndian.Uint64(b[i:])
-		if m := special(w) | w&highs; m != 0 {
+// skipString is scanString for strings that nobody looks into.
+func skipString(b []byte, i int) int {
+	for ; len(b)-i >= 8; i += 8 {
+		if m := special(load64(b[i:])); m != 0 {
 			if i += bits.TrailingZeros64(m) >> 3; b[i] == '"' {
 				return i + 1
 			}
 			break
 		}
 	}
-	end, _ := scanString(b, start)
+	end, _ := scanString(b, i)
 	return end
+}
+
+// skipPlain returns the offset of the first byte from i on that special marks,
+// or the end.
+func skipPlain(b []byte, i int) int {
+	for ; len(b)-i >= 8; i += 8 {
+		if m := special(load64(b[i:])); m != 0 {
+			return i + bits.TrailingZeros64(m)>>3
+		}
+	}
+	for i < len(b) && b[i] >= ' ' && b[i] != '"' && b[i] != '\\' && b[i] < utf8.RuneSelf {
+		i++
+	}
+	return i
+}
+
+// scanRunes reads the characters above ASCII from i on and returns the offset
+// behind them. What is no UTF-8 is bad; bytes that end within a character that
+// is good so far ask for more.
+func scanRunes(b []byte, i int) int {
+	for i < len(b) && b[i] >= utf8.RuneSelf {
+		c := b[i]
+		if c >= 0xC2 && c <= 0xDF && len(b)-i >= 2 { // most of what is not English
+			if b[i+1]&0xC0 != 0x80 {
+				return bad
+			}
+			i += 2
+			continue
+		}
+		r, n := utf8.DecodeRune(b[i:])
+		if r == utf8.RuneError && n <= 1 {
+			if !utf8.FullRune(b[i:]) {
+				return more
+			}
+			return bad
+		}
+		i += n
+	}
+	return i
 }
 
 // scanEscape reads an escape whose backslash is at i-1. A lone half of a
