@@ -20,7 +20,8 @@ type conformFlags struct {
 	replicas                  []string
 	mask, record              bool
 	recordTokenFile           string
-	within                    time.Duration
+	issuer, expiredTokenFile  string
+	within, wait              time.Duration
 	elements                  int
 	seed                      uint64
 }
@@ -36,11 +37,15 @@ is named by its URL as it would be registered, or, when a gateway knows it, by
 its uuid or name.
 
 The token is one that the worker takes; without one nothing is proven. The bad
-tokens of the suite are made from it. Exit code 1 when a case failed or no level
+tokens of the suite are made from it and signed by a key of the suite's own, so a
+worker may refuse them for that alone: whether it looks at exp, nbf and iss is
+then "not proved", a warning. --issuer proves it: the suite is the issuer, and
+the worker has to be started for it. Exit code 1 when a case failed or no level
 was reached.`,
 		Example: `  muster conform http://127.0.0.1:9000/filter --token-file token
   muster conform clearance --record
-  muster conform grpc://127.0.0.1:9001 --level core -o junit > report.xml`,
+  muster conform grpc://127.0.0.1:9001 --level core -o junit > report.xml
+  muster conform http://127.0.0.1:9000/filter --issuer 127.0.0.1:8180`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: s.completeWorkers,
 		Annotations:       map[string]string{annotationForms: formJUnit},
@@ -57,6 +62,9 @@ was reached.`,
 	flags.BoolVar(&f.mask, "mask", false, "the worker's registration allows changed values")
 	flags.BoolVar(&f.record, "record", false, "store the level in the worker's record; needs the right to manage the fleet")
 	flags.StringVar(&f.recordTokenFile, "record-token-file", "", "file with another token for --record")
+	flags.StringVar(&f.issuer, "issuer", "", "be the issuer that the worker trusts, at this loopback HOST:PORT, realm and audience muster; its tokens take the token's place")
+	flags.StringVar(&f.expiredTokenFile, "expired-token-file", "", "file with a token of the worker's own issuer that has expired by now")
+	flags.DurationVar(&f.wait, "wait", 0, "how long to wait for a worker that is still starting (default 30s with --issuer)")
 	flags.DurationVar(&f.within, "within", 0, "bound of one call (default 10s)")
 	flags.IntVar(&f.elements, "elements", 0, "size of the large batches (default 10000)")
 	flags.Uint64Var(&f.seed, "seed", 0, "makes the same run again (default a new one, which the report names)")
@@ -65,17 +73,15 @@ was reached.`,
 }
 
 func (s *shell) conform(ctx context.Context, f conformFlags, target string) error {
-	token, err := s.bearer()
+	o := workertest.Options{
+		URL: target, Type: f.typ, UUID: f.uuid, Level: workertest.Level(f.level), Mask: f.mask,
+		Replicas: f.replicas, AnswerWithin: f.within, Elements: f.elements, Seed: f.seed, Wait: f.wait,
+	}
+	stopIssuing, err := s.conformTokens(ctx, f, &o)
 	if err != nil {
 		return err
 	}
-	o := workertest.Options{
-		URL: target, Type: f.typ, UUID: f.uuid, Level: workertest.Level(f.level), Mask: f.mask,
-		Replicas: f.replicas, AnswerWithin: f.within, Elements: f.elements, Seed: f.seed,
-	}
-	if token != "" {
-		o.Tokens = workertest.StaticTokens(token)
-	}
+	defer stopIssuing()
 	if !strings.Contains(target, "://") {
 		if err := s.lookUp(ctx, target, &o); err != nil {
 			return err
@@ -102,7 +108,7 @@ func (s *shell) conform(ctx context.Context, f conformFlags, target string) erro
 			return err
 		}
 	}
-	return conformVerdict(report, token != "")
+	return s.conformVerdict(report, o.Tokens != nil)
 }
 
 // lookUp takes what the gateway knows of a registered worker.
@@ -200,7 +206,10 @@ func (s *shell) record(ctx context.Context, f conformFlags, r *workertest.Report
 	return nil
 }
 
-func conformVerdict(r *workertest.Report, hadToken bool) error {
+func (s *shell) conformVerdict(r *workertest.Report, hadToken bool) error {
+	if n := r.Count(workertest.NotProved); n > 0 {
+		s.say("warning: cases that passed without proving anything: %d; each of them says why and what proves it", n)
+	}
 	switch failed := len(r.Failed()); {
 	case failed > 0 && r.Contextual():
 		return &trouble{code: ExitFailed, what: "the worker conforms but for the laws: it works, with whole batches",

@@ -48,14 +48,17 @@ func keep(context.Context, *worker.Principal, worker.Element) worker.Verdict { r
 func TestConform(t *testing.T) {
 	url, good := workerOf(t, keep)
 	env := []string{"MUSTER_TOKEN=" + good}
-	run(t, env, "conform", url, "--level", "core").want(t, ExitOK, "level core", "core/token-expired")
+	run(t, env, "conform", url, "--level", "core").want(t, ExitOK, "level core", "core/token-expired", "2 not proved",
+		"warning: cases that passed without proving anything: 2")
 
 	var report struct {
-		Level  string
-		Worker struct{ UUID, Version string }
+		Level     string
+		NotProved int
+		Worker    struct{ UUID, Version string }
 	}
 	r := run(t, env, "conform", url, "--level", "core", "--seed", "7", "-o", "json")
-	if err := json.Unmarshal([]byte(r.out), &report); err != nil || report.Level != "core" || report.Worker.UUID != idA {
+	if err := json.Unmarshal([]byte(r.out), &report); err != nil || report.Level != "core" || report.Worker.UUID != idA ||
+		report.NotProved != 2 {
 		t.Errorf("%v %+v", err, report)
 	}
 	run(t, env, "conform", url, "--level", "core", "-o", "yaml").want(t, ExitOK, "level: core\n")
