@@ -8,6 +8,7 @@ require (
 	github.com/jackc/pgx/v5 v5.11.0
 	github.com/muster-fleet/muster/proto v0.0.0
 	github.com/pressly/goose/v3 v3.28.0
+	github.com/tidwall/btree v1.8.2
 	go.uber.org/goleak v1.3.0
 	pgregory.net/rapid v1.3.0
 )
