@@ -10,6 +10,7 @@ import (
 
 func TestRequire(t *testing.T) {
 	t.Parallel()
+	loader := &token.Principal{Username: "service-account-loader", RealmRoles: []string{authz.RoleRulesWrite}}
 	admin := &token.Principal{Username: "admin", RealmRoles: []string{"offline_access", authz.RoleAdmin}}
 	cases := []struct {
 		name   string
@@ -22,6 +23,15 @@ func TestRequire(t *testing.T) {
 		{"alice manages", &token.Principal{Username: "alice"}, authz.ManageWorkers, "denied"},
 		{"alice explains", &token.Principal{Username: "alice"}, authz.ExplainFilter, "explain_denied"},
 		{"nobody", nil, authz.ManageWorkers, "denied"},
+		{"nobody writes rules", nil, authz.WriteRules, "denied"},
+		{"a principal without roles writes rules", &token.Principal{}, authz.WriteRules, "denied"},
+		{"admin writes rules", admin, authz.WriteRules, ""},
+		{"admin runs transformations", admin, authz.RunTransformation, ""},
+		{"a loader writes rules", loader, authz.WriteRules, ""},
+		{"a loader manages workers", loader, authz.ManageWorkers, "denied"},
+		{"a loader explains", loader, authz.ExplainFilter, "explain_denied"},
+		{"a loader runs transformations", loader, authz.RunTransformation, "denied"},
+		{"a loader changes transformations", loader, authz.ManageTransformations, "denied"},
 		{"a user named like the role", &token.Principal{Username: authz.RoleAdmin, Client: authz.RoleAdmin, Groups: []string{authz.RoleAdmin}}, authz.ManageWorkers, "denied"},
 		{"the role in other case", &token.Principal{RealmRoles: []string{"Muster-Admin"}}, authz.ManageWorkers, "denied"},
 		{"the role with a blank", &token.Principal{RealmRoles: []string{authz.RoleAdmin + " "}}, authz.ManageWorkers, "denied"},
