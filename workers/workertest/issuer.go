@@ -24,7 +24,6 @@ const Audience = "muster"
 
 const (
 	keyBits  = 2048
-	keyID    = "workertest-1"
 	tokenAge = 10 * time.Minute
 )
 
@@ -34,23 +33,40 @@ const (
 type Issuer struct {
 	url    string
 	key    *rsa.PrivateKey
+	kid    string // another one for each issuer: at the same address a new key must not look like the old one
 	server *http.Server
 	done   chan struct{}
 }
 
 // NewIssuer starts an issuer on a free port of 127.0.0.1; Close ends it.
-func NewIssuer(ctx context.Context) (*Issuer, error) {
+func NewIssuer(ctx context.Context) (*Issuer, error) { return NewIssuerAt(ctx, "127.0.0.1:0") }
+
+// NewIssuerAt starts an issuer on a loopback address, host:port, for workers that
+// must know their issuer before it runs; Close ends it. Whoever reaches an issuer
+// gets no token of it, but whoever trusts it trusts this process: so no other
+// address is taken.
+func NewIssuerAt(ctx context.Context, addr string) (*Issuer, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil || host != "localhost" && !net.ParseIP(host).IsLoopback() {
+		return nil, fmt.Errorf("workertest: the issuer's address %q is no loopback host:port; give one such as 127.0.0.1:8180", addr)
+	}
 	key, err := rsa.GenerateKey(rand.Reader, keyBits)
 	if err != nil {
 		return nil, fmt.Errorf("workertest: make a signing key: %w", err)
 	}
 	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	l, err := lc.Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("workertest: open the issuer's listener: %w", err)
 	}
+	// The host as it was given: workers compare iss letter by letter.
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("workertest: read the issuer's address: %w", err), l.Close())
+	}
 	is := &Issuer{
-		url: "http://" + l.Addr().String() + "/realms/muster", key: key, done: make(chan struct{}),
+		url: "http://" + net.JoinHostPort(host, port) + "/realms/muster", key: key,
+		kid: "workertest-" + rand.Text(), done: make(chan struct{}),
 	}
 	const headerTimeout = 5 * time.Second
 	is.server = &http.Server{Handler: is.handler(), ReadHeaderTimeout: headerTimeout}
@@ -86,7 +102,7 @@ func (is *Issuer) Token(user string, groups ...string) (string, error) {
 // Sign returns a token with the issuer's usual claims and the given ones over
 // them; a nil value takes a claim away.
 func (is *Issuer) Sign(claims map[string]any) (string, error) {
-	return signRS256(is.claims(claims), is.key)
+	return is.sign(is.claims(claims), is.key)
 }
 
 func (is *Issuer) claims(over map[string]any) jwt.MapClaims {
@@ -118,16 +134,16 @@ func (is *Issuer) Forge(_ context.Context, how Forgery) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("make another key: %w", err)
 		}
-		return signRS256(is.claims(nil), other)
+		return is.sign(is.claims(nil), other)
 	case AlgNone:
-		return unsigned(keyID, is.claims(nil))
+		return unsigned(is.kid, is.claims(nil))
 	case PublicKeyAsSecret:
 		der, err := x509.MarshalPKIXPublicKey(&is.key.PublicKey)
 		if err != nil {
 			return "", fmt.Errorf("encode the public key: %w", err)
 		}
 		t := jwt.NewWithClaims(jwt.SigningMethodHS256, is.claims(nil))
-		t.Header["kid"] = keyID
+		t.Header["kid"] = is.kid
 		return t.SignedString(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 	case Tampered:
 		good, err := is.Token("alice")
@@ -140,9 +156,10 @@ func (is *Issuer) Forge(_ context.Context, how Forgery) (string, error) {
 	}
 }
 
-func signRS256(claims jwt.Claims, key *rsa.PrivateKey) (string, error) {
+// sign signs with a key, under the name of the issuer's own.
+func (is *Issuer) sign(claims jwt.Claims, key *rsa.PrivateKey) (string, error) {
 	t := jwt.NewWithClaims(jwt.SigningMethodRS256, claims)
-	t.Header["kid"] = keyID
+	t.Header["kid"] = is.kid
 	s, err := t.SignedString(key)
 	if err != nil {
 		return "", fmt.Errorf("sign a token: %w", err)
@@ -161,7 +178,7 @@ func (is *Issuer) handler() http.Handler {
 	})
 	mux.HandleFunc("GET /realms/muster/protocol/openid-connect/certs", func(rw http.ResponseWriter, _ *http.Request) {
 		writeJSON(rw, map[string]any{"keys": []map[string]any{{
-			"kty": "RSA", "use": "sig", "alg": "RS256", "kid": keyID,
+			"kty": "RSA", "use": "sig", "alg": "RS256", "kid": is.kid,
 			"n": base64.RawURLEncoding.EncodeToString(is.key.N.Bytes()),
 			"e": base64.RawURLEncoding.EncodeToString(exponent),
 		}}})

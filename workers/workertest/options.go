@@ -60,6 +60,9 @@ type Options struct {
 	// Nodes and Relationships are elements of the contract's shape that the good
 	// token's user may see. They join the suite's own.
 	Nodes, Relationships []json.RawMessage
+	// Wait is how long to wait at the beginning for a worker that does not run yet
+	// or cannot verify tokens yet; 0 does not wait.
+	Wait time.Duration
 	// AnswerWithin bounds every call (DefaultAnswerWithin).
 	AnswerWithin time.Duration
 	// Elements is the size of the large batches (DefaultElements).
@@ -95,8 +98,8 @@ func (o Options) withDefaults() (Options, error) {
 	o.AnswerWithin = or(o.AnswerWithin, DefaultAnswerWithin)
 	o.Elements = or(o.Elements, DefaultElements)
 	o.Callers = or(o.Callers, DefaultCallers)
-	if o.AnswerWithin < 0 || o.Elements < 0 || o.Callers < 0 {
-		bad = append(bad, errors.New("AnswerWithin, Elements and Callers must not be negative"))
+	if o.AnswerWithin < 0 || o.Elements < 0 || o.Callers < 0 || o.Wait < 0 {
+		bad = append(bad, errors.New("AnswerWithin, Elements, Callers and Wait must not be negative"))
 	}
 	bad = append(bad, badSamples(element.Nodes, o.Nodes)...)
 	bad = append(bad, badSamples(element.Relationships, o.Relationships)...)

@@ -18,6 +18,9 @@ const (
 	Pass Status = "pass"
 	Fail Status = "fail"
 	Skip Status = "skip"
+	// NotProved is a case that went well without proving what it is for. It is a
+	// warning: it neither fails the run nor holds the level up.
+	NotProved Status = "not proved"
 )
 
 // Case is one case's outcome.
@@ -25,7 +28,8 @@ type Case struct {
 	Name   string `json:"name"`
 	Level  Level  `json:"level"`
 	Status Status `json:"status"`
-	// Detail says what was wrong and what was due, or why the case was skipped.
+	// Detail says what was wrong and what was due, or why the case was skipped or
+	// proves nothing.
 	Detail string `json:"detail,omitempty"`
 	// Unproven marks a skip that keeps the level from being reached.
 	Unproven bool `json:"unproven,omitempty"`
@@ -66,7 +70,8 @@ type Report struct {
 }
 
 // Level returns the highest level whose cases, and those of all levels before it,
-// have passed. A skip that is not Unproven does not count.
+// have passed. A case that is NotProved and a skip that is not Unproven do not
+// count.
 func (r *Report) Level() Level {
 	reached := None
 	if r.Partial {
@@ -138,9 +143,9 @@ func (r *Report) WriteTable(w io.Writer) error {
 	if err := tw.Flush(); err != nil {
 		return fmt.Errorf("workertest: write the table: %w", err)
 	}
-	_, err := fmt.Fprintf(w, "\n%s %s %s: %d passed, %d failed, %d skipped; level %s%s (seed %d)\n",
+	_, err := fmt.Fprintf(w, "\n%s %s %s: %d passed, %d failed, %d not proved, %d skipped; level %s%s (seed %d)\n",
 		plainText(r.URL), plainText(r.Info.UUID), plainText(r.Info.Version),
-		r.Count(Pass), r.Count(Fail), r.Count(Skip), r.Level(), r.contextualText(), r.Seed)
+		r.Count(Pass), r.Count(Fail), r.Count(NotProved), r.Count(Skip), r.Level(), r.contextualText(), r.Seed)
 	if err != nil {
 		return fmt.Errorf("workertest: write the table: %w", err)
 	}
@@ -171,12 +176,14 @@ func (r *Report) MarshalJSON() ([]byte, error) {
 		Asked      Level     `json:"asked"`
 		Level      Level     `json:"level"`
 		Contextual bool      `json:"contextual"`
+		Failed     int       `json:"failed"`
+		NotProved  int       `json:"notProved"`
 		Seed       uint64    `json:"seed"`
 		Begun      time.Time `json:"begun"`
 		DurationMS float64   `json:"durationMs"`
 		Cases      []Case    `json:"cases"`
 	}{
-		r.URL, r.Info, r.Asked, r.Level(), r.Contextual(), r.Seed, r.Begun.UTC(), milliseconds(r.Duration), r.Cases,
+		r.URL, r.Info, r.Asked, r.Level(), r.Contextual(), r.Count(Fail), r.Count(NotProved), r.Seed, r.Begun.UTC(), milliseconds(r.Duration), r.Cases,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("workertest: encode the report: %w", err)
@@ -258,6 +265,10 @@ func (r *Report) junitLevel(l Level) junitSuite {
 		case Skip:
 			s.Skipped++
 			jc.Skipped = &junitNote{plainText(c.Detail)}
+		case NotProved:
+			// JUnit has no warnings; a skip is the outcome that is not a pass.
+			s.Skipped++
+			jc.Skipped = &junitNote{string(NotProved) + ": " + plainText(c.Detail)}
 		case Pass:
 		}
 		s.Tests++

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/muster-fleet/muster/proto/fault"
+	"github.com/muster-fleet/muster/workers/element"
 )
 
 // testCase is one case of the suite.
@@ -18,8 +19,8 @@ type testCase struct {
 	level Level
 	// rest and grpc say where the case applies.
 	rest, grpc bool
-	// run returns nil for a pass, a *skipError for a skip, anything else for a
-	// failure.
+	// run returns nil for a pass, a *skipError for a skip, a *doubtError for what
+	// went well and proves nothing, anything else for a failure.
 	run func(ctx context.Context, s *suite) error
 }
 
@@ -31,6 +32,12 @@ type skipError struct {
 
 // Error returns the reason.
 func (e *skipError) Error() string { return e.why }
+
+// doubtError says why a case that went well proves nothing.
+type doubtError struct{ why string }
+
+// Error returns the reason.
+func (e *doubtError) Error() string { return e.why }
 
 // suite is what the cases of one run share. Cases run one after the other.
 type suite struct {
@@ -59,6 +66,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	defer s.target.close()
+	s.await(ctx)
 	r := &Report{URL: o.URL, Asked: o.Level, Partial: len(o.Only) > 0, Seed: o.Seed, Begun: time.Now()}
 	info, err := s.target.describe(ctx)
 	if errors.Is(err, errNoConnection) {
@@ -82,6 +90,30 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	r.Duration = time.Since(r.Begun)
 	return r, nil
+}
+
+// await gives a worker that has just been started time to take the good token. It
+// tells nothing: the cases find what is still wrong when the time is over.
+func (s *suite) await(ctx context.Context) {
+	if s.o.Wait == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.o.Wait)
+	defer cancel()
+	const pause = 200 * time.Millisecond
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for {
+		var none *skipError // there is no token to wait with
+		if _, err := s.ask(ctx, call{kind: element.Nodes}); err == nil || errors.As(err, &none) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 func newSuite(o Options) (*suite, error) {
@@ -121,10 +153,13 @@ func (s *suite) runCase(ctx context.Context, c testCase) Case {
 	err := c.run(ctx, s)
 	out.Duration = time.Since(begun)
 	var skip *skipError
+	var doubt *doubtError
 	switch {
 	case err == nil:
 	case errors.As(err, &skip):
 		out.Status, out.Detail, out.Unproven = Skip, skip.why, skip.unproven
+	case errors.As(err, &doubt):
+		out.Status, out.Detail = NotProved, doubt.why
 	default:
 		out.Status, out.Detail = Fail, err.Error()
 	}

@@ -43,8 +43,9 @@ func sortCases(list []testCase) {
 	})
 }
 
+// caseForged gives a forged token. What refusing it does not prove is not passed.
 func caseForged(how Forgery) func(context.Context, *suite) error {
-	return caseToken(func(ctx context.Context, s *suite) (string, error) {
+	refuses := caseToken(func(ctx context.Context, s *suite) (string, error) {
 		if s.o.Tokens == nil {
 			return "", &skipError{"needs a good token to build the bad one from, and none was given", true}
 		}
@@ -57,6 +58,17 @@ func caseForged(how Forgery) func(context.Context, *suite) error {
 		}
 		return t, nil
 	})
+	return func(ctx context.Context, s *suite) error {
+		if err := refuses(ctx, s); err != nil {
+			return err
+		}
+		if d, ok := s.o.Tokens.(Doubter); ok {
+			if why := d.Doubt(how); why != "" {
+				return &doubtError{why}
+			}
+		}
+		return nil
+	}
 }
 
 func caseNoToken(ctx context.Context, s *suite) error { return s.refusesToken(ctx, "", false) }

@@ -56,23 +56,85 @@ type Tokens interface {
 // run against a worker that trusts it.
 func (is *Issuer) Good(context.Context) (string, error) { return is.Token("alice") }
 
-// StaticTokens makes the tokens of a run from one good token, for workers whose
-// issuer is out of reach. The suite can then sign with a key of its own only:
-// it builds the bad tokens from the good one's header and claims. A worker that
-// checks signatures refuses them all, so an unchecked exp or iss shows only with
-// Tokens that can sign, as an Issuer does.
-func StaticTokens(good string) Tokens { return staticTokens(good) }
+// Doubter is what Tokens implement some of whose bad tokens are bad in a second
+// way as well. A worker that refuses such a token has proven nothing of the first:
+// the case ends NotProved, and not as a pass.
+type Doubter interface {
+	// Doubt says why a refusal of a forgery proves nothing; empty when it does.
+	Doubt(how Forgery) string
+}
 
-type staticTokens string
+// StaticTokens makes the tokens of a run from one good token, for workers whose
+// issuer is out of reach. The suite can then sign with a key of its own only: it
+// builds the bad tokens from the good one's header and claims. A worker that
+// checks signatures refuses them all, so whether exp, nbf and iss are looked at
+// stays not proved, unless the Tokens can sign, as an Issuer does, or, for exp, an
+// expired token of the issuer's is at hand: see StaticTokensWithExpired.
+func StaticTokens(good string) Tokens { return staticTokens{good: good} }
+
+// StaticTokensWithExpired is StaticTokens with a token that the same issuer signed
+// with the same key and that has expired by now. Its error says what is wrong with
+// the latter; nobody's signature is checked.
+func StaticTokensWithExpired(good, expired string) (Tokens, error) {
+	goodHeader, goodClaims, err := readToken(good)
+	if err != nil {
+		return nil, fmt.Errorf("workertest: the good token is no JWT: %w", err)
+	}
+	header, claims, err := readToken(expired)
+	if err != nil {
+		return nil, fmt.Errorf("workertest: the expired token is no JWT: %w", err)
+	}
+	var bad []error
+	switch exp, err := claims.GetExpirationTime(); {
+	case err != nil || exp == nil:
+		bad = append(bad, errors.New("it has no exp"))
+	case time.Now().Before(exp.Time):
+		bad = append(bad, fmt.Errorf("it is good until %s; wait until then, or give an older one", exp.UTC().Format(time.RFC3339)))
+	}
+	if claims["iss"] != goodClaims["iss"] {
+		bad = append(bad, errors.New("its iss is not the good token's; it must be refused for its age alone"))
+	}
+	if header["kid"] != goodHeader["kid"] {
+		bad = append(bad, errors.New("it names another key (kid) than the good token; it must be refused for its age alone"))
+	}
+	if len(bad) > 0 {
+		return nil, fmt.Errorf("workertest: the expired token does not serve: %w", errors.Join(bad...))
+	}
+	return staticTokens{good, expired}, nil
+}
+
+// staticTokens are one good token and, where there is one, an expired one.
+type staticTokens struct{ good, expired string }
 
 // Good returns the one token.
-func (s staticTokens) Good(context.Context) (string, error) { return string(s), nil }
+func (s staticTokens) Good(context.Context) (string, error) { return s.good, nil }
+
+// Doubt names what a key of the suite's own cannot prove.
+func (s staticTokens) Doubt(how Forgery) string {
+	var claim, also string
+	switch how {
+	case Expired:
+		claim, also = "exp", ", or give an expired token of the worker's own issuer (muster conform --expired-token-file)"
+	case NotYetValid:
+		claim = "nbf"
+	case WrongIssuer:
+		claim = "iss"
+	}
+	if claim == "" || how == Expired && s.expired != "" {
+		return ""
+	}
+	return "refused, but its signature was wrong too, so whether the worker looks at " + claim +
+		" is open; run the worker against an issuer that the suite signs for (muster conform --issuer, workertest.NewIssuer)" + also
+}
 
 // Forge builds on the good token, signing with a new key.
 func (s staticTokens) Forge(_ context.Context, how Forgery) (string, error) {
-	header, claims, err := readToken(string(s))
+	if how == Expired && s.expired != "" {
+		return s.expired, nil
+	}
+	header, claims, err := readToken(s.good)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("the good token is no JWT: %w", err)
 	}
 	now := time.Now()
 	switch how {
@@ -87,7 +149,7 @@ func (s staticTokens) Forge(_ context.Context, how Forgery) (string, error) {
 		kid, _ := header["kid"].(string)
 		return unsigned(kid, claims)
 	case Tampered:
-		return tamper(string(s))
+		return tamper(s.good)
 	default:
 		return "", fmt.Errorf("%w: only the issuer can make a token that is bad by %s alone", errors.ErrUnsupported, how)
 	}
@@ -99,7 +161,7 @@ func readToken(raw string) (header map[string]any, claims jwt.MapClaims, err err
 	claims = jwt.MapClaims{}
 	t, _, err := jwt.NewParser(jwt.WithJSONNumber()).ParseUnverified(raw, claims)
 	if err != nil {
-		return nil, nil, fmt.Errorf("the good token is no JWT: %w", err)
+		return nil, nil, fmt.Errorf("read the token: %w", err)
 	}
 	return t.Header, claims, nil
 }
