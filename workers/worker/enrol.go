@@ -49,14 +49,29 @@ func TokenFile(path string) func(context.Context) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("read the token file: %w", err)
 		}
-		return strings.TrimSpace(string(text)), nil
+		bearer := strings.TrimSpace(string(text))
+		if bearer == "" {
+			return "", fmt.Errorf("the token file %s is empty", path)
+		}
+		return bearer, nil
 	}
+}
+
+// enrolsAt tells, in the line that every worker logs when it begins, whether it
+// enrols: whoever has MUSTER_URL in his environment may not mean it to.
+func (w *Worker) enrolsAt() slog.Attr {
+	if w.cfg.Enrol == nil {
+		return slog.String("enrolsAt", "nowhere")
+	}
+	return slog.String("enrolsAt", w.cfg.Enrol.Gateway)
 }
 
 func (e *Enrol) mistakes() []error {
 	var bad []error
-	if u, err := url.Parse(e.Gateway); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		bad = append(bad, errors.New("Enrol.Gateway must be an absolute http or https URL"))
+	if u, err := url.Parse(e.Gateway); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") ||
+		u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		// It is logged, and paths are appended to it.
+		bad = append(bad, errors.New("Enrol.Gateway must be an absolute http or https URL without user information, query and fragment"))
 	}
 	if u, err := url.Parse(e.URL); err != nil || u.Host == "" {
 		bad = append(bad, errors.New("Enrol.URL must be the absolute URL at which the gateway reaches this worker"))

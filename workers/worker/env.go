@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"strings"
 
 	"github.com/muster-fleet/muster/workers/token"
 )
@@ -26,7 +27,9 @@ import (
 //	MAX_BODY           bytes, default 256 MiB
 //	MAX_CONCURRENT     requests in work, default 256
 //	TLS_CERT_FILE, TLS_KEY_FILE   TLS on PORT and GRPC_PORT, read again when changed
-//	MUSTER_URL         gateway to enrol at; then these are required too:
+//	MUSTER_URL         gateway to enrol at, which the commands of muster read too:
+//	                   a shell that exports it for them makes every worker that is
+//	                   started from it enrol. Then these are required too:
 //	WORKER_URL         where the gateway reaches this worker
 //	MUSTER_TOKEN_FILE  file with a token that may manage workers
 //	WORKER_NAME        name in the registry, optional
@@ -52,8 +55,8 @@ func FromEnv(getenv func(string) string) (Config, error) {
 	e.gateway(&cfg)
 	if gateway := getenv("MUSTER_URL"); gateway != "" {
 		cfg.Enrol = &Enrol{
-			Gateway: gateway, URL: e.required("WORKER_URL"), Name: getenv("WORKER_NAME"),
-			Token: TokenFile(e.required("MUSTER_TOKEN_FILE")),
+			Gateway: gateway, URL: e.required("WORKER_URL", enrols), Name: getenv("WORKER_NAME"),
+			Token: TokenFile(e.required("MUSTER_TOKEN_FILE", enrols)),
 		}
 	}
 	if len(e.bad) > 0 {
@@ -77,10 +80,13 @@ type env struct {
 	bad []error
 }
 
-func (e *env) required(name string) string {
+// enrols says why a variable is wanted that a worker needs only to enrol.
+const enrols = "MUSTER_URL is set, so the worker would enrol there; unset that (env -u MUSTER_URL) if it should not"
+
+func (e *env) required(name string, because ...string) string {
 	v := e.get(name)
 	if v == "" {
-		e.bad = append(e.bad, fmt.Errorf("%s is not set", name))
+		e.bad = append(e.bad, errors.New(strings.Join(append([]string{name + " is not set"}, because...), "; ")))
 	}
 	return v
 }

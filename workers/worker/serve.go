@@ -119,7 +119,7 @@ func (w *Worker) Run(ctx context.Context) error {
 
 	addrs := l.addresses()
 	w.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "worker listening", slog.String("uuid", w.cfg.UUID),
-		slog.String("http", addrs.REST), slog.String("grpc", addrs.GRPC), slog.String("ops", addrs.Ops))
+		slog.String("http", addrs.REST), slog.String("grpc", addrs.GRPC), slog.String("ops", addrs.Ops), w.enrolsAt())
 	if w.cfg.Listening != nil {
 		w.cfg.Listening(addrs)
 	}
