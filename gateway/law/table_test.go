@@ -19,7 +19,7 @@ type room struct {
 }
 
 // nouns of other modules that the gateway, being the roof, may import anywhere.
-var roofMay = []string{"registry", "workers/element", "workers/token", "workers/worker", "workers/client", "connectors/connector", "connectors/extract"}
+var roofMay = []string{"registry", "registry/rule", "workers/element", "workers/token", "workers/worker", "workers/client", "connectors/connector", "connectors/extract"}
 
 // stores are seen by the composition root alone.
 var stores = []string{"registry/store/duckdb", "registry/store/postgres", "registry/store/storetest"}

@@ -1,0 +1,297 @@
+package rules
+
+import (
+	"bytes"
+	"hash/maphash"
+
+	"github.com/muster-fleet/muster/workers/element"
+)
+
+// Bounds of what a decider keeps folded. Beyond them it folds for each element
+// anew.
+const (
+	maxNames = 512      // properties of one sequence that is kept
+	maxFolds = 4 << 20  // rough bytes of everything that is kept
+	maxText  = 16 << 10 // bytes of one sequence that is kept
+)
+
+// decider does the work for one request at a time and keeps what it has folded
+// for the next one.
+type decider struct {
+	p      *Program
+	labels []labelState // by the label's index
+	stamp  uint64       // of the element being judged
+	epoch  uint64       // of the selection being filled
+
+	seed  maphash.Seed
+	known map[uint64]*sequence // by hash; chained
+	folds map[foldKey]*fold
+	size  int    // rough bytes of known and folds
+	count uint32 // sequences that were kept
+
+	acc     []uint64 // what the element's labels give, over positions
+	visible bool
+	b       *element.Batch
+	i       int
+	plain   []byte   // scratch for decoded text
+	loose   sequence // of an element whose names are not kept
+	looseF  fold
+	labelOf []byte // the label looked up last, as it was written
+	last    *label // and what was found
+	names   bool   // forms have to know the names they take away
+}
+
+// labelState is what a decider knows of a label.
+type labelState struct {
+	stamp uint64 // of the last element that had it
+	fold  *fold  // used last
+}
+
+// sequence is the names of an element's properties.
+type sequence struct {
+	names    element.Names
+	next     *sequence
+	outcomes []*outcome
+	byMask   map[string]*outcome // when there are more than fewOutcomes
+	last     *outcome
+	number   uint32
+	keep     bool             // false for decider.loose
+	index    map[string]int32 // name -> position, when there are many names
+}
+
+// outcome is one set of positions that elements with a sequence may keep.
+type outcome struct {
+	mask   []uint64
+	form   *element.Form // nil when nothing is taken away
+	epoch  uint64
+	number uint32
+}
+
+const fewOutcomes = 8
+
+// fold is what one label says of elements with one sequence of names.
+type fold struct {
+	seq    *sequence
+	label  *label
+	pos    []int32 // where each of the label's properties stands; -1 when it does not
+	checks []check
+	masks  []uint64 // sets of properties as positions, end to end
+	done   []uint64 // which of masks have been made; empty when they are not kept
+	one    []uint64 // scratch for a mask when they are not kept
+	base   []uint64 // mask of the label's base
+}
+
+// check is a group whose property is there.
+type check struct {
+	pos   int32
+	group *group
+}
+
+type foldKey struct {
+	seq   uint32
+	label int32
+}
+
+func newDecider(p *Program) *decider {
+	return &decider{p: p, labels: make([]labelState, len(p.ordered)), seed: maphash.MakeSeed()}
+}
+
+// begin makes the decider ready for a selection.
+func (d *decider) begin() {
+	d.epoch++
+	if d.known == nil || d.size > maxFolds {
+		d.known, d.folds, d.size, d.count = map[uint64]*sequence{}, map[foldKey]*fold{}, 0, 0
+		clear(d.labels)
+	}
+}
+
+// end lets go of the request.
+func (d *decider) end() {
+	d.b, d.labelOf, d.last = nil, nil, nil
+	d.loose.forget()
+	if cap(d.plain) > maxText {
+		d.plain = nil
+	}
+}
+
+// nodes judges every node of a batch.
+func (d *decider) nodes(b *element.Batch, out *element.Selection) {
+	d.b = b
+	for i := range b.Len() {
+		d.i = i
+		if seq := d.node(); seq != nil {
+			out.Show(i, d.form(seq, out))
+		}
+	}
+}
+
+// node judges one node label by label. It returns the node's names when the node
+// is visible; what is left of it is in acc.
+func (d *decider) node() *sequence {
+	d.stamp++
+	d.visible = false
+	var seq *sequence
+	raw := d.b.LabelsRaw(d.i)
+	for at := 1; at < len(raw); {
+		if raw[at] != '"' { // white space, a comma or the closing bracket
+			at++
+			continue
+		}
+		end := stringEnd(raw, at)
+		l := d.label(raw[at:end])
+		at = end
+		if l == nil {
+			continue
+		}
+		state := &d.labels[l.index]
+		if state.stamp == d.stamp {
+			continue // the same label again
+		}
+		state.stamp = d.stamp
+		if seq == nil {
+			seq = d.sequence(state.fold)
+			words := (seq.names.Len() + 63) / 64
+			if cap(d.acc) < words {
+				d.acc = make([]uint64, words)
+			}
+			d.acc = d.acc[:words]
+			clear(d.acc)
+		}
+		f := state.fold
+		if f == nil || f.seq != seq {
+			f = d.fold(seq, l, state)
+		}
+		d.apply(f)
+	}
+	if !d.visible {
+		return nil
+	}
+	return seq
+}
+
+// label finds a label by its token.
+func (d *decider) label(token []byte) *label {
+	if d.labelOf != nil && bytes.Equal(token, d.labelOf) {
+		return d.last
+	}
+	d.labelOf = token
+	d.last = d.p.labels[string(d.text(token))]
+	return d.last
+}
+
+// text returns the decoded content of a string token; it may be scratch.
+func (d *decider) text(token []byte) []byte {
+	content := token[1 : len(token)-1]
+	if bytes.IndexByte(content, '\\') < 0 {
+		return content
+	}
+	d.plain = element.AppendText(d.plain[:0], token)
+	return d.plain
+}
+
+// apply adds what a label gives to what is visible of the element.
+func (d *decider) apply(f *fold) {
+	if f.label.open {
+		d.visible = true
+		for w, word := range f.base {
+			d.acc[w] |= word
+		}
+	}
+	for k := range f.checks {
+		c := &f.checks[k]
+		switch value := d.b.Value(d.i, int(c.pos)); value[0] {
+		case '[':
+			members := scalars{text: value}
+			for m := members.next(); m != nil; m = members.next() {
+				d.meet(f, c.group, m)
+			}
+		default:
+			d.meet(f, c.group, value)
+		}
+	}
+}
+
+// meet looks for rules whose condition a value meets that is no array.
+func (d *decider) meet(f *fold, g *group, value []byte) {
+	k := d.find(&g.values, value)
+	if k < 0 {
+		return
+	}
+	e := &g.entries[k]
+	if e.set >= 0 {
+		d.give(f, e.set)
+	}
+	for k := range e.clauses {
+		c := &e.clauses[k]
+		if d.holds(f, c.rest) {
+			d.give(f, c.set)
+		}
+	}
+}
+
+func (d *decider) give(f *fold, set int32) {
+	d.visible = true
+	for w, word := range f.mask(set) {
+		d.acc[w] |= word
+	}
+}
+
+// holds reports whether the element meets all tests.
+func (d *decider) holds(f *fold, tests []test) bool {
+	for k := range tests {
+		t := &tests[k]
+		pos := f.pos[t.prop]
+		if pos < 0 || !d.equal(d.b.Value(d.i, int(pos)), &t.values) {
+			return false
+		}
+	}
+	return true
+}
+
+func (d *decider) equal(value []byte, wanted *values) bool {
+	if value[0] != '[' {
+		return d.find(wanted, value) >= 0
+	}
+	members := scalars{text: value}
+	for m := members.next(); m != nil; m = members.next() {
+		if d.find(wanted, m) >= 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// find returns the number of the text that a value is equal to; -1 when there is
+// none, as for objects and null.
+func (d *decider) find(wanted *values, value []byte) int32 {
+	switch value[0] {
+	case '"':
+		// An escape has at most six bytes for each that it stands for.
+		if len(value)-2 > 6*wanted.max {
+			return -1
+		}
+		return wanted.find(d.text(value))
+	case '{', '[', 'n':
+		return -1
+	default:
+		return wanted.find(value)
+	}
+}
+
+// mask returns a set of the label's properties as positions; it is valid until
+// the next call.
+func (f *fold) mask(set int32) []uint64 {
+	words := (f.seq.names.Len() + 63) / 64
+	if len(f.done) == 0 {
+		f.one = zeroed(f.one, words)
+		f.fill(f.one, set)
+		return f.one
+	}
+	from := int(set) * words
+	mask := f.masks[from : from+words]
+	if f.done[set>>6]>>(set&63)&1 == 0 {
+		f.done[set>>6] |= 1 << (set & 63)
+		f.fill(mask, set)
+	}
+	return mask
+}

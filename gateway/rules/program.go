@@ -1,0 +1,91 @@
+package rules
+
+import (
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/muster-fleet/muster/registry/rule"
+)
+
+// Program is what the rules of one principal say, ready to be asked. It does not
+// change and is safe for concurrent use.
+type Program struct {
+	labels    map[string]*label // by title: the entities that a rule lists
+	ordered   []*label          // the same, by index
+	relations map[triple]*relation
+	byType    map[string][]*relation
+	ends      map[string]int // labels that relations begin or end with -> index
+	functions map[rule.ID]bool
+	ids       []int64 // ids of the rules, by their numbers in this program
+	deciders  sync.Pool
+}
+
+// triple is what a relationship is known by.
+type triple struct{ from, kind, to string }
+
+// relation is a relationship that some rule lists.
+type relation struct {
+	triple
+	start, end int     // indexes of the end labels
+	rules      []int32 // numbers of the rules that list it
+}
+
+// label is what the rules say of nodes with one label.
+type label struct {
+	index int
+	title string
+	names []string         // titles of the properties that rules name, by number
+	props map[string]int32 // the same, the other way round
+	width int              // words of a set of properties
+	sets  []uint64         // distinct sets of properties, end to end
+	count int32            // how many sets there are
+	open  bool             // some rule speaks for every node with this label
+	base  int32            // the set that such rules give
+	// always are the rules behind base.
+	always []int32
+	groups []group
+}
+
+// group is the conditions on one property, by value.
+type group struct {
+	prop    int32
+	values  values
+	entries []entry // by what values finds
+}
+
+// entry is what rules say of nodes in which a property has one value.
+type entry struct {
+	set     int32   // given by rules without further conditions; -1 when there is none
+	rules   []int32 // those rules
+	clauses []clause
+}
+
+// clause is a rule with conditions on further properties.
+type clause struct {
+	rule int32
+	set  int32
+	rest []test
+}
+
+// test holds when the property has one of the values.
+type test struct {
+	prop   int32
+	values values
+}
+
+// set returns a set of properties by its number.
+func (l *label) set(k int32) []uint64 { return l.sets[int(k)*l.width : (int(k)+1)*l.width] }
+
+// Empty reports whether the principal can see nothing at all.
+func (p *Program) Empty() bool { return len(p.labels)+len(p.relations) == 0 }
+
+// Rules returns how many rules the program was made of: those that grant
+// something.
+func (p *Program) Rules() int { return len(p.ids) }
+
+// Function reports whether a rule grants the function to the principal.
+func (p *Program) Function(id rule.ID) bool { return p.functions[id] }
+
+// Functions returns the ids of all functions that are granted, ascending.
+func (p *Program) Functions() []rule.ID { return slices.Sorted(maps.Keys(p.functions)) }

@@ -1,0 +1,128 @@
+package rules
+
+// values finds texts.
+type values struct {
+	few  []string
+	many map[string]int32 // set when there are more than fewValues
+	max  int              // the longest one, in bytes
+}
+
+// fewValues is up to how many texts are compared one after the other.
+const fewValues = 4
+
+func (v *values) add(text string) int32 {
+	if k := v.find([]byte(text)); k >= 0 {
+		return k
+	}
+	k := int32(len(v.few))
+	if v.many != nil {
+		k = int32(len(v.many))
+		v.many[text] = k
+	} else if v.few = append(v.few, text); len(v.few) > fewValues {
+		v.many = make(map[string]int32, 2*len(v.few))
+		for i, s := range v.few {
+			v.many[s] = int32(i)
+		}
+		v.few = nil
+	}
+	v.max = max(v.max, len(text))
+	return k
+}
+
+// find returns the number of a text; -1 when it is not there.
+func (v *values) find(text []byte) int32 {
+	if len(text) > v.max {
+		return -1
+	}
+	if v.many != nil {
+		if k, ok := v.many[string(text)]; ok {
+			return k
+		}
+		return -1
+	}
+	for k, s := range v.few {
+		if string(text) == s {
+			return int32(k)
+		}
+	}
+	return -1
+}
+
+// scalars walks over the strings, numbers and literals of a JSON array that has
+// been checked, those of arrays inside it included, objects left out.
+type scalars struct {
+	text []byte
+	at   int
+}
+
+// next returns the next one as it is written; nil at the end.
+func (s *scalars) next() []byte {
+	for s.at < len(s.text) {
+		switch s.text[s.at] {
+		case '"':
+			from := s.at
+			s.at = stringEnd(s.text, from)
+			return s.text[from:s.at]
+		case '{':
+			s.at = objectEnd(s.text, s.at)
+		case ' ', '\t', '\n', '\r', ',', '[', ']':
+			s.at++
+		default:
+			from := s.at
+			for s.at < len(s.text) && !delimits(s.text[s.at]) {
+				s.at++
+			}
+			return s.text[from:s.at]
+		}
+	}
+	return nil
+}
+
+func delimits(c byte) bool {
+	switch c {
+	case ' ', '\t', '\n', '\r', ',', ']', '}':
+		return true
+	}
+	return false
+}
+
+// stringEnd returns the offset behind a string that begins at i and is good.
+func stringEnd(b []byte, i int) int {
+	for i++; b[i] != '"'; i++ {
+		if b[i] == '\\' {
+			i++
+		}
+	}
+	return i + 1
+}
+
+// objectEnd returns the offset behind an object that begins at i and is good.
+func objectEnd(b []byte, i int) int {
+	depth := 0
+	for {
+		switch b[i] {
+		case '"':
+			i = stringEnd(b, i)
+			continue
+		case '{':
+			depth++
+		case '}':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		}
+		i++
+	}
+}
+
+// all returns the texts; their order means nothing where there are many.
+func (v *values) all() []string {
+	if v.many == nil {
+		return v.few
+	}
+	out := make([]string, len(v.many))
+	for s, k := range v.many {
+		out[k] = s
+	}
+	return out
+}
