@@ -181,7 +181,7 @@ func (a *ask) judge(ctx context.Context, w *registry.Worker) (nodes, rels *verdi
 		fail = l.admit()
 	}
 	if fail != nil {
-		a.fleet.report(ctx, w, span, fail)
+		a.fleet.report(ctx, l, w, span, fail)
 		return nil, nil, fail
 	}
 	defer l.bulkhead.ReleasePermit()
@@ -203,7 +203,7 @@ func (a *ask) judge(ctx context.Context, w *registry.Worker) (nodes, rels *verdi
 		fail.early = true
 	}
 	l.settle(fail.settlement())
-	a.fleet.report(ctx, w, span, fail)
+	a.fleet.report(ctx, l, w, span, fail)
 	return nil, nil, fail
 }
 

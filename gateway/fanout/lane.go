@@ -158,7 +158,7 @@ func (l *lane) join() {
 		if l.admitted {
 			l.leg.settle(f.settlement())
 		}
-		l.s.ask.fleet.report(l.s.ask.ctx, l.w, l.span, f)
+		l.s.ask.fleet.report(l.s.ask.ctx, l.leg, l.w, l.span, f)
 	}
 }
 

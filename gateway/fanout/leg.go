@@ -40,6 +40,7 @@ type leg struct {
 
 	seconds  prometheus.Observer
 	inflight prometheus.Gauge
+	failures map[string]prometheus.Counter // by reason
 }
 
 // serves reports whether the leg fits a worker's record.
@@ -60,6 +61,7 @@ func (f *Fleet) newLeg(w *registry.Worker) *leg {
 			Build(),
 		seconds:  f.metrics.seconds.WithLabelValues(string(w.ID), w.Type, string(w.Transport)),
 		inflight: f.metrics.inflight.WithLabelValues(string(w.ID)),
+		failures: f.metrics.failuresOf(w.ID),
 	}
 	l.budget.share = int64(f.cfg.RetryShare * retryUnit)
 	l.budget.left.Store(retryBurst * retryUnit)

@@ -19,12 +19,14 @@ func (f *Fleet) observe(w *registry.Worker, r Result, reason string) {
 }
 
 // report counts and tells a failure: metric, standing, log, trace.
-func (f *Fleet) report(ctx context.Context, w *registry.Worker, span trace.Span, fail *failure) {
+func (f *Fleet) report(ctx context.Context, l *leg, w *registry.Worker, span trace.Span, fail *failure) {
 	if fail.row == rowCancelled {
 		span.SetStatus(codes.Unset, "cancelled")
 		return
 	}
-	f.metrics.failures.WithLabelValues(string(w.ID), fail.reason).Inc()
+	if n := l.failures[fail.reason]; n != nil { // a test holds that there is one
+		n.Inc()
+	}
 	r := rows[fail.row]
 	if r.observe && !fail.early {
 		f.observe(w, r.result, fail.reason)
