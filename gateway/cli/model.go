@@ -127,25 +127,32 @@ is refused unless --rebind says that it is meant.`,
 		}
 		var changed struct {
 			Revision int64 `json:"revision"`
-			Orphaned []struct {
-				ID   int64  `json:"id"`
-				Name string `json:"name"`
+			Orphaned struct {
 				ruleOrphans
+				Rules []struct {
+					ID   int64  `json:"id"`
+					Name string `json:"name"`
+				} `json:"rules"`
+				Count int `json:"count"`
 			} `json:"orphaned"`
-			Count int `json:"orphanedCount"`
 		}
 		if err := json.Unmarshal(got.body, &changed); err != nil {
 			return unreadable("answer", err)
 		}
-		if changed.Count > 0 {
-			s.say("%d rules name something that the model does not have, and grant nothing for it; muster rule list --state orphaned shows them", changed.Count)
+		if o := &changed.Orphaned; o.Count > 0 {
+			s.say("%d rules name something that the model does not have, and grant nothing for it: %s; "+
+				"muster rule list --state orphaned shows them", o.Count, o.text())
 		}
 		return s.print(json.RawMessage(got.body), func(w io.Writer) error {
-			if err := row(w, "ORPHANED RULE", "ID", "WHAT"); err != nil {
+			if err := row(w, "REVISION", "ORPHANED RULE", "ID"); err != nil {
 				return err
 			}
-			for _, o := range changed.Orphaned {
-				if err := row(w, o.Name, strconv.FormatInt(o.ID, 10), o.text()); err != nil {
+			revision := strconv.FormatInt(changed.Revision, 10)
+			if len(changed.Orphaned.Rules) == 0 {
+				return row(w, revision, "", "")
+			}
+			for _, o := range changed.Orphaned.Rules {
+				if err := row(w, revision, o.Name, strconv.FormatInt(o.ID, 10)); err != nil {
 					return err
 				}
 			}

@@ -133,17 +133,23 @@ type ModelRecord struct {
 
 // ModelChanged is the answer to PUT /api/graph-model.
 type ModelChanged struct {
-	Revision int64         `json:"revision"`
-	Orphaned []OrphanedRef `json:"orphaned" nullable:"false" doc:"The rules that name something which the model no longer has; the first 1000."`
-	// Count counts all of them.
-	Count int `json:"orphanedCount"`
+	Revision int64    `json:"revision"`
+	Orphaned Orphaned `json:"orphaned" doc:"What rules name and the model does not have; it grants nothing."`
 }
 
-// OrphanedRef names a rule and what it names in vain.
-type OrphanedRef struct {
+// Orphaned are the ids that rules use in vain, and those rules.
+type Orphaned struct {
+	Entities      []rule.ID `json:"entities" nullable:"false"`
+	Properties    []rule.ID `json:"properties" nullable:"false"`
+	Relationships []rule.ID `json:"relationships" nullable:"false"`
+	Rules         []RuleRef `json:"rules" nullable:"false" doc:"The first 1000, ordered by id."`
+	Count         int       `json:"count" doc:"How many rules there are."`
+}
+
+// RuleRef names a rule.
+type RuleRef struct {
 	ID   int64  `json:"id"`
 	Name string `json:"name"`
-	Orphans
 }
 
 // Entity is a kind of node.
