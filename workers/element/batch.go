@@ -21,6 +21,7 @@ type Batch struct {
 	ids   idTable
 
 	unsorted bool // an id does not follow the one before it
+	until    int  // where the elements are expected to end; 0 for the body's end
 }
 
 // Kind says what the elements are.

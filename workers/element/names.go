@@ -47,14 +47,26 @@ func (b *Batch) SameNames(i int, n *Names) bool {
 	from := uint32(0)
 	for j := range props {
 		// A token ends with its quote: equal bytes up to there are the same name.
-		to := ends[j]
+		token := n.text[from:ends[j]]
 		at := b.body[props[j].name:]
-		if size := int(to - from); len(at) < size || string(at[:size]) != string(n.text[from:to]) {
+		if len(at) < len(token) || !sameShort(at[:len(token)], token) {
 			return false
 		}
-		from = to
+		from = ends[j]
 	}
 	return true
+}
+
+// sameShort compares two texts of the same length, most of them of 16 bytes or
+// fewer, without a call for these.
+func sameShort(a, b []byte) bool {
+	if len(a) < 8 || len(a) != len(b) {
+		return string(a) == string(b)
+	}
+	if load64(a) != load64(b) || load64(a[len(a)-8:]) != load64(b[len(b)-8:]) {
+		return false
+	}
+	return len(a) <= 16 || string(a) == string(b)
 }
 
 // HashNames mixes the names of element i, in their order and spelling.

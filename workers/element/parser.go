@@ -39,6 +39,8 @@ type parser struct {
 	at      [8]uint32   // where the members that matched the template begin
 	fresh   []piece     // the members of the element being read that did not
 	glue    []uint32    // where what stands before a property begins, of those that did not
+
+	ahead ahead
 }
 
 // piece is what stands before a member's value: b[from:value].
@@ -57,13 +59,24 @@ func (p *parser) elements(b []byte, i, depth int, batch *Batch) int {
 	if i < len(b) && b[i] == ']' {
 		return i + 1
 	}
+	defer p.ahead.dismiss()
 	for n := 0; ; n++ {
 		from := i
+		if i >= p.ahead.next {
+			end, closed := p.join(i)
+			if closed || end < 0 {
+				return end
+			}
+			if i = end; i != from {
+				continue
+			}
+		}
 		if i = p.element(b, i, depth); i < 0 {
 			return i
 		}
 		if n == 0 {
 			batch.expect(len(b)-from, i-from)
+			p.send(b, from, i, depth)
 		}
 		if i = skipSpace(b, i); i >= len(b) {
 			return more
@@ -243,10 +256,14 @@ const sample = 256
 // small as the sample's would need.
 func (b *Batch) foresee(end int) {
 	from := int(b.recs[0].from)
-	if end <= from || end >= len(b.body) {
+	until := b.until
+	if until == 0 {
+		until = len(b.body)
+	}
+	if end <= from || end >= until {
 		return
 	}
-	rest := (len(b.body) - end) / ((end-from)/sample + 1)
+	rest := (until - end) / ((end-from)/sample + 1)
 	b.recs = slices.Grow(b.recs, rest+rest/16)
 	b.props = slices.Grow(b.props, len(b.props)*(rest+rest/16)/sample)
 	if b.kind == Relationships {
