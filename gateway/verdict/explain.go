@@ -11,7 +11,8 @@ import (
 // Cause is who hid, stripped or masked something, and why. One of Rule and
 // Worker is set.
 type Cause struct {
-	// Rule is the id of a Graph Access Rule, or RuleClosure.
+	// Rule is the id of a Graph Access Rule that speaks for the element, or one of
+	// RuleClosure and RuleAccess.
 	Rule string `json:"rule,omitempty"`
 	// Worker is the worker that said so.
 	Worker *fault.WorkerRef `json:"worker,omitempty"`
@@ -22,6 +23,17 @@ type Cause struct {
 
 // RuleClosure is the rule that explains a relationship that lost an end.
 const RuleClosure = "closure"
+
+// RuleAccess explains what Graph Access Rules take away. There is no rule to
+// name: things are hidden because none speaks for them.
+const RuleAccess = "graph-access-rules"
+
+// The reasons of RuleAccess.
+const (
+	ReasonNoRule     = "no_rule"     // no rule speaks for the element
+	ReasonNotGranted = "not_granted" // no rule that speaks for it grants the property
+	ReasonGrants     = "grants"      // with the id of a rule: it speaks for the element
+)
 
 // SourceSet is one source's verdicts over a batch. Where the set has no reason
 // of its own for an element, the cause's reason counts.
@@ -37,7 +49,8 @@ type Explanation struct {
 	ElementID string `json:"elementId"`
 	// Ordinal is the element's number in its batch.
 	Ordinal int `json:"-"`
-	// Verdict is "hidden", "stripped" or "masked".
+	// Verdict is "hidden", "stripped", "masked" or, where what is left is explained
+	// too, "visible".
 	Verdict string `json:"verdict"`
 	// Properties are the names concerned, unescaped; empty for "hidden".
 	Properties []string `json:"properties"`
@@ -49,7 +62,10 @@ const (
 	VerdictHidden   = "hidden"
 	VerdictStripped = "stripped"
 	VerdictMasked   = "masked"
+	VerdictVisible  = "visible"
 )
+
+const reasonClosure = "an end is not visible"
 
 // Closure is the source that explains what Close hid: before and after are the
 // relationships' verdicts around it.
@@ -60,7 +76,7 @@ func Closure(before, after *Set) SourceSet {
 			s.Hide(i)
 		}
 	}
-	return SourceSet{Cause{Rule: RuleClosure, Reason: "an end is not visible"}, s}
+	return SourceSet{Cause{Rule: RuleClosure, Reason: reasonClosure}, s}
 }
 
 // Explain says for every element that did not stay whole who took what away, in

@@ -20,6 +20,7 @@ func Meet(dst *Set, others ...*Set) {
 		}
 		sparse = sparse || len(o.strips)+len(o.masks) > 0
 		and(dst.visible, o.visible)
+		dst.forms = meetForms(dst.forms, o.forms, dst.n)
 	}
 	if !sparse {
 		return
@@ -70,7 +71,7 @@ func (s *Set) settle() {
 		for at < len(strips) && compareStrips(strips[at], key) < 0 {
 			at++
 		}
-		if at == len(strips) || strips[at] != key {
+		if (at == len(strips) || strips[at] != key) && !s.formStrips(int(m.Ordinal), m.Name) {
 			masks = append(masks, m)
 		}
 	}

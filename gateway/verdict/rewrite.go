@@ -15,6 +15,9 @@ type rewriter struct {
 
 // touched reports whether anything of element i is stripped or masked.
 func (w *rewriter) touched(i int) bool {
+	if w.set.forms.of(i) != nil {
+		return true
+	}
 	if len(w.set.strips) == 0 && len(w.set.masks) == 0 {
 		return false
 	}
@@ -45,6 +48,12 @@ func (w *rewriter) seek(i uint32) {
 // tell what was there; all else, and a masked one but for its values, keeps the
 // input's bytes.
 func (w *rewriter) element(i int) []byte {
+	if form := w.onlyForm(i); form != nil {
+		w.room(len(w.batch.Raw(i)), nil)
+		from := len(w.buf)
+		w.buf = w.batch.AppendKept(w.buf, i, form)
+		return w.buf[from:len(w.buf):len(w.buf)]
+	}
 	v := w.batch.View(i)
 	raw := v.Raw()
 	strips, masks := w.set.StripsOf(i), w.set.MasksOf(i)
@@ -71,6 +80,16 @@ func (w *rewriter) element(i int) []byte {
 	}
 	w.buf = append(append(w.buf, '}'), raw[end:]...)
 	return w.buf[from:len(w.buf):len(w.buf)]
+}
+
+// onlyForm returns the form of element i when that is all that is to be changed
+// of it, and positions in the batch are known.
+func (w *rewriter) onlyForm(i int) *element.Form {
+	f := w.set.forms
+	if f == nil || f.batch != w.batch || len(w.set.sparseOf(i)) > 0 || len(w.set.MasksOf(i)) > 0 {
+		return nil
+	}
+	return f.of(i)
 }
 
 // replace writes an element with nothing but masked values changed.

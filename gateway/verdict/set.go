@@ -40,6 +40,7 @@ type Set struct {
 	strips  []Strip
 	masks   []Mask
 	reasons []Reason
+	forms   *forms // strips beside strips; nil for most sets
 }
 
 // NewWhole returns a set that shows n elements whole.
@@ -72,7 +73,7 @@ func (s *Set) Visible(i int) bool { return s.visible[i>>6]>>(i&63)&1 != 0 }
 
 // Whole reports whether element i may be seen as it is.
 func (s *Set) Whole(i int) bool {
-	return s.Visible(i) && len(s.StripsOf(i)) == 0 && len(s.MasksOf(i)) == 0
+	return s.Visible(i) && s.forms.of(i) == nil && len(s.StripsOf(i)) == 0 && len(s.MasksOf(i)) == 0
 }
 
 // CountVisible returns how many elements may be seen.
@@ -135,7 +136,7 @@ func (s *Set) Mask(i int, name string, value []byte) {
 	if !s.Visible(i) {
 		return
 	}
-	if _, stripped := slices.BinarySearchFunc(s.strips, Strip{uint32(i), name}, compareStrips); stripped {
+	if _, stripped := slices.BinarySearchFunc(s.strips, Strip{uint32(i), name}, compareStrips); stripped || s.formStrips(i, name) {
 		return
 	}
 	m := Mask{uint32(i), name, value}
@@ -156,8 +157,18 @@ func (s *Set) Explain(i int, code string) {
 	s.reasons = append(s.reasons, Reason{uint32(i), code})
 }
 
-// Strips returns all strips. The slice belongs to the set.
-func (s *Set) Strips() []Strip { return s.strips }
+// Strips returns all strips. The slice belongs to the set; one with forms makes
+// it anew at each call.
+func (s *Set) Strips() []Strip {
+	if s.forms == nil {
+		return s.strips
+	}
+	var all []Strip
+	for i := range s.n {
+		all = s.spelled(all, i)
+	}
+	return all
+}
 
 // Masks returns all masks. The slice belongs to the set.
 func (s *Set) Masks() []Mask { return s.masks }
@@ -167,6 +178,14 @@ func (s *Set) Reasons() []Reason { return s.reasons }
 
 // StripsOf returns the strips of element i.
 func (s *Set) StripsOf(i int) []Strip {
+	if s.forms.of(i) != nil {
+		return s.spelled(nil, i)
+	}
+	return s.sparseOf(i)
+}
+
+// sparseOf returns the strips of element i that no form says.
+func (s *Set) sparseOf(i int) []Strip {
 	if len(s.strips) == 0 {
 		return nil
 	}
@@ -199,13 +218,14 @@ func (s *Set) ReasonOf(i int) string {
 func (s *Set) Clone() *Set {
 	return &Set{
 		n: s.n, visible: slices.Clone(s.visible), strips: slices.Clone(s.strips),
-		masks: slices.Clone(s.masks), reasons: slices.Clone(s.reasons),
+		masks: slices.Clone(s.masks), reasons: slices.Clone(s.reasons), forms: s.forms,
 	}
 }
 
 // Place writes the verdicts of a chunk, which judged the elements from ordinal
 // from on, into s. Chunks have to be placed in ascending order.
 func (s *Set) Place(from int, chunk *Set) {
+	s.spell()
 	// Whole words are copied where chunks begin at one, as the first always does.
 	first := 0
 	if from%64 == 0 && !s.sparseFrom(uint32(from)) {
@@ -219,7 +239,7 @@ func (s *Set) Place(from int, chunk *Set) {
 			s.Hide(from + i)
 		}
 	}
-	for _, x := range chunk.strips {
+	for _, x := range chunk.Strips() {
 		s.strips = append(s.strips, Strip{x.Ordinal + uint32(from), x.Name})
 	}
 	for _, x := range chunk.masks {

@@ -9,13 +9,14 @@ func (s *Set) Spread(places int, ordinal func(place int) int) *Set {
 		return s
 	}
 	out := NewHidden(places)
+	out.forms = s.forms.spread(places, ordinal)
 	for p := range places {
 		i := ordinal(p)
 		if !s.Visible(i) {
 			continue
 		}
 		out.Show(p)
-		for _, x := range s.StripsOf(i) {
+		for _, x := range s.sparseOf(i) {
 			out.strips = append(out.strips, Strip{uint32(p), x.Name})
 		}
 		for _, x := range s.MasksOf(i) {
