@@ -236,9 +236,9 @@ func TestStaticToken(t *testing.T) {
 
 func TestBadOptions(t *testing.T) {
 	_, err := workertest.Run(t.Context(), workertest.Options{
-		URL: "ftp://u:p@h/x", Type: "RuleTransformation", Level: "best", Nodes: []json.RawMessage{[]byte(`{}`)}, Callers: -1,
+		URL: "ftp://u:p@h/x", Type: "ConnectorExtractor", Level: "best", Nodes: []json.RawMessage{[]byte(`{}`)}, Callers: -1,
 	})
-	for _, want := range []string{"ftp", "RuleTransformation", `"best"`, "nodes[0]", "negative"} {
+	for _, want := range []string{"ftp", "ConnectorExtractor", `"best"`, "nodes[0]", "negative"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v lacks %q", err, want)
 		}

@@ -25,7 +25,7 @@ const (
 
 var levels = []Level{Core, Robust, Laws}
 
-// TypeGraphSecurity is the one worker type that the suite knows.
+// TypeGraphSecurity is the type of workers that filter.
 const TypeGraphSecurity = "ExternalGraphSecurity"
 
 // The defaults of Options.
@@ -42,7 +42,8 @@ type Options struct {
 	// URL is the worker's URL as it would be registered: http(s):// with the path
 	// that elements are posted to, or grpc(s)://host:port.
 	URL string
-	// Type is the expected worker type; empty means TypeGraphSecurity.
+	// Type is the expected worker type, by which the suite is chosen; empty means
+	// the worker's word, and TypeGraphSecurity when that is not known.
 	Type string
 	// UUID is the expected identity in any spelling; empty takes the worker's word.
 	UUID string
@@ -63,6 +64,13 @@ type Options struct {
 	// Wait is how long to wait at the beginning for a worker that does not run yet
 	// or cannot verify tokens yet; 0 does not wait.
 	Wait time.Duration
+	// Transform is the body of the runs of a transformation; nil means the
+	// contract's sample. Sink is what the worker takes for its gateway meanwhile;
+	// without it nothing is proven of the rules. Prefix is what their names begin
+	// with; empty demands that they begin alike.
+	Transform json.RawMessage
+	Sink      *RuleSink
+	Prefix    string
 	// AnswerWithin bounds every call (DefaultAnswerWithin).
 	AnswerWithin time.Duration
 	// Elements is the size of the large batches (DefaultElements).
@@ -87,9 +95,14 @@ func (o Options) withDefaults() (Options, error) {
 	case u.User != nil || u.Fragment != "":
 		bad = append(bad, errors.New("URL must have neither user information nor a fragment"))
 	}
-	o.Type = or(o.Type, TypeGraphSecurity)
-	if o.Type != TypeGraphSecurity {
-		bad = append(bad, fmt.Errorf("type %q is not known to this suite; known: %s", o.Type, TypeGraphSecurity))
+	if o.Type != "" && o.Type != TypeGraphSecurity && o.Type != TypeTransformation {
+		bad = append(bad, fmt.Errorf("type %q is not known to this suite; known: %s, %s", o.Type, TypeGraphSecurity, TypeTransformation))
+	}
+	if o.Type == TypeTransformation && strings.HasPrefix(o.URL, "grpc") {
+		bad = append(bad, errors.New("transformations are tested over REST only; give the worker's http(s) URL"))
+	}
+	if o.Transform != nil && !json.Valid(o.Transform) {
+		bad = append(bad, errors.New("Transform is not JSON"))
 	}
 	o.Level = or(o.Level, Laws)
 	if o.Level.rank() == 0 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -74,6 +75,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 			"the worker at %s cannot be reached; is it running, and is this the URL that its registration has?", o.URL).Wrap(err)
 	}
 	s.info, r.Info = info, info
+	s.adopt(info)
 	gone := ""
 	for _, c := range s.cases() {
 		if gone == "" && ctx.Err() != nil {
@@ -105,7 +107,7 @@ func (s *suite) await(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		var none *skipError // there is no token to wait with
-		if _, err := s.ask(ctx, call{kind: element.Nodes}); err == nil || errors.As(err, &none) {
+		if err := s.ready(ctx); err == nil || errors.As(err, &none) {
 			return
 		}
 		select {
@@ -114,6 +116,25 @@ func (s *suite) await(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
+}
+
+// ready is nil once the worker takes the good token; no run of a transformation
+// is started for it.
+func (s *suite) ready(ctx context.Context) error {
+	info, err := s.target.describe(ctx)
+	if err != nil {
+		return err
+	}
+	s.adopt(info)
+	if s.o.Type == TypeTransformation {
+		a, err := s.transform(ctx, "[]")
+		if err == nil && (a.status == http.StatusUnauthorized || a.status >= http.StatusInternalServerError) {
+			err = fmt.Errorf("not ready: status %d", a.status)
+		}
+		return err
+	}
+	_, err = s.ask(ctx, call{kind: element.Nodes})
+	return err
 }
 
 func newSuite(o Options) (*suite, error) {
@@ -136,7 +157,11 @@ func newSuite(o Options) (*suite, error) {
 
 // cases returns those that apply, in their order.
 func (s *suite) cases() (list []testCase) {
-	for _, group := range [][]testCase{coreCases(), tokenCases(), robustCases(), wireCases(), lawCases()} {
+	groups := [][]testCase{coreCases(), tokenCases(), robustCases(), wireCases(), lawCases()}
+	if s.o.Type == TypeTransformation {
+		groups = [][]testCase{transformCases()}
+	}
+	for _, group := range groups {
 		for _, c := range group {
 			wanted := len(s.o.Only) == 0 || slices.Contains(s.o.Only, string(c.level)+"/"+c.name)
 			if wanted && c.level.rank() <= s.o.Level.rank() && (c.rest && s.rest != nil || c.grpc && s.grpc != nil) {

@@ -86,6 +86,9 @@ func caseToken(get func(context.Context, *suite) (string, error)) func(context.C
 // refusesToken asks with a bad token: 401, the error body, and nothing of the data.
 // It asks for both kinds: a worker may guard one and forget the other.
 func (s *suite) refusesToken(ctx context.Context, token string, bearer bool) error {
+	if s.o.Type == TypeTransformation {
+		return s.refusesRun(ctx, token, bearer)
+	}
 	const few = 3
 	for _, kind := range []element.Kind{element.Nodes, element.Relationships} {
 		out, err := s.target.filter(ctx, call{
