@@ -144,7 +144,7 @@ type Filter struct {
 
 // Rules is about Graph Access Rules.
 type Rules struct {
-	Enabled bool `key:"enabled" doc:"apply Graph Access Rules; this build has none" allowed:"false"`
+	Enabled bool `key:"enabled" doc:"apply Graph Access Rules before any worker is asked: what no rule shows is not visible" allowed:"true or false"`
 }
 
 // Drain is how the gateway ends.
@@ -191,6 +191,7 @@ func Default() Config {
 			PrincipalShare: 100,
 		},
 		Filter: Filter{UnknownMembers: RefuseUnknown},
+		Rules:  Rules{Enabled: true},
 		Drain:  Drain{Grace: 3 * time.Second, Timeout: 25 * time.Second},
 		Log:    Log{Level: "info", Format: FormatJSON},
 	}

@@ -54,7 +54,7 @@ workers:
 `)
 	wantMistakes(t, file, []string{
 		"MUSTER_AUTH_AUDIENC=x", "MUSTER_LOG_LEVEL=loud", "MUSTER_WORKERS_PROBEINTERVAL=10", "MUSTER_LIMITS_MAXBODY=4MB",
-		"MUSTER_DRAIN_TIMEOUT=0s", "MUSTER_RULES_ENABLED=true",
+		"MUSTER_DRAIN_TIMEOUT=0s", "MUSTER_RULES_ENABLED=perhaps",
 	}, []config.FlagValue{{Name: "--http-addr", Key: "http.addr", Value: "8080"}},
 		file+":2: htp is not a known name",
 		file+":5: http.adr is not a known name; http.addr is the nearest one (allowed: addr)",
@@ -66,10 +66,10 @@ workers:
 		`workers.allowedCIDRs [1] "10.0.0.1/8" has bits set after its length; 10.0.0.0/8 is the range; [2] "ten"`,
 		`MUSTER_WORKERS_PROBEINTERVAL: workers.probeInterval "10" is not a duration`,
 		`MUSTER_LIMITS_MAXBODY: limits.maxBody "4MB" is not a size`,
+		`MUSTER_RULES_ENABLED: rules.enabled "perhaps" is neither true nor false`,
 		`--http-addr: http.addr "8080" is not an address`,
 		"(not set): auth.issuer is required",
 		"(not set): auth.audience is required",
-		"MUSTER_RULES_ENABLED: rules.enabled is true, and this build has no Graph Access Rules",
 		"MUSTER_DRAIN_TIMEOUT: drain.timeout is 0s",
 		`MUSTER_LOG_LEVEL: log.level "loud" is not a level (allowed: debug, info, warn or error)`,
 	)

@@ -48,9 +48,6 @@ func (r *reader) validate(cfg *Config, bad map[string]bool) {
 	c.workers(&cfg.Workers)
 	c.limits(&cfg.Limits)
 	c.filter(&cfg.Filter)
-	if cfg.Rules.Enabled {
-		c.wrong("rules.enabled", "is true, and this build has no Graph Access Rules: it would seem to protect and would not")
-	}
 	c.between("drain.grace", cfg.Drain.Grace, 0, 10*time.Minute)
 	c.between("drain.timeout", cfg.Drain.Timeout, 1, time.Hour)
 	c.log(&cfg.Log)
