@@ -6,7 +6,7 @@
 // ratios only: milliseconds belong to the machine. All traffic stays on
 // 127.0.0.1.
 //
-//	bench run -bin bin/muster [-quick] [-o docs/performance.md] [-json FILE]
+//	bench run -bin bin/muster [-quick] [-only REGEXP] [-o docs/performance.md] [-json FILE]
 package main
 
 import (

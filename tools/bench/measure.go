@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 	"time"
 )
@@ -25,9 +24,12 @@ const (
 	viaHTTP = "bytes-http"
 	plain   = "plain-go"
 	rows    = "grpc-rows"
-	nginx1  = "nginx"
-	nginx2  = "nginx-2"
-	direct  = "direct"
+	// rowsReady keeps the rows of a batch that it has seen, so that nothing is
+	// left but reading the body and the streams.
+	rowsReady = "grpc-rows-ready"
+	nginx1    = "nginx"
+	nginx2    = "nginx-2"
+	direct    = "direct"
 )
 
 // point is one thing that is measured.
@@ -53,18 +55,21 @@ type measurement struct {
 	Spread      float64 `json:"spread"`
 	Repetitions int     `json:"repetitions"`
 	AnswerBytes int64   `json:"answerBytes"`
-	// PeakBytes is the largest resident size that the subject ever had by then.
-	PeakBytes int64 `json:"peakBytes"`
+
+	samples []sample
 }
 
 // subject is something that can be loaded.
 type subject struct {
 	name  string
+	w     int
 	procs []int
 	// target is asked for before every repetition, as tokens expire.
 	target func(context.Context) (target, error)
 	// exact says that the answer must be the merged one.
 	exact bool
+	// atMost bounds the repetitions; 0 does not.
+	atMost int
 }
 
 // effort is how long and how often to measure.
@@ -76,56 +81,53 @@ type effort struct {
 
 // measureAll loads the subjects in turn, repetition by repetition, so that
 // whatever else the machine does falls on all of them alike.
-func measureAll(ctx context.Context, subjects []subject, p point, e effort, log io.Writer) ([]measurement, error) {
-	body := requestBody(p.N)
+func measureAll(ctx context.Context, subjects []subject, c cell, e effort) ([]measurement, error) {
+	body := requestBody(c.n)
 	samples := make([][]sample, len(subjects))
 	for rep := range e.repetitions {
 		for i, s := range subjects {
-			t, err := s.target(ctx)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", s.name, err)
+			if s.atMost > 0 && rep >= s.atMost {
+				continue
 			}
-			if rep == 0 {
-				if err := warm(ctx, s, t, body, p, e); err != nil {
-					return nil, fmt.Errorf("%s, %d nodes, %d workers, %s: %w", s.name, p.N, p.W, p.Mode, err)
-				}
-			}
-			got, err := timed(ctx, s, t, body, p.C, e.length)
+			got, err := s.repetition(ctx, body, c, rep, e)
 			if err != nil {
-				return nil, fmt.Errorf("%s, %d nodes, %d workers, %s: %w", s.name, p.N, p.W, p.Mode, err)
+				return nil, fmt.Errorf("%s, %d nodes, %d workers, %s: %w", s.name, c.n, s.w, c.mode, err)
 			}
 			samples[i] = append(samples[i], got)
 		}
 	}
 	var all []measurement
 	for i, s := range subjects {
-		p.Subject = s.name
-		m := summarize(p, samples[i])
-		for _, pid := range s.procs {
-			peak, err := peakMemory(pid)
-			if err != nil {
-				return nil, err
-			}
-			m.PeakBytes += peak
-		}
-		all = append(all, m)
+		all = append(all, summarize(point{s.name, c.mode, c.n, s.w, c.c}, samples[i]))
 	}
-	_, err := fmt.Fprintf(log, "%-8s %7d nodes %d workers c=%-2d  %s\n", p.Mode, p.N, p.W, p.C, brief(all))
-	return all, err
+	return all, nil
+}
+
+func (s *subject) repetition(ctx context.Context, body []byte, c cell, rep int, e effort) (sample, error) {
+	t, err := s.target(ctx)
+	if err != nil {
+		return sample{}, err
+	}
+	if rep == 0 {
+		if err := warm(ctx, *s, t, body, c, e); err != nil {
+			return sample{}, err
+		}
+	}
+	return timed(ctx, *s, t, body, c.c, e.length)
 }
 
 // warm proves that the subject answers rightly, and loads it for a moment.
-func warm(ctx context.Context, s subject, t target, body []byte, p point, e effort) error {
+func warm(ctx context.Context, s subject, t target, body []byte, c cell, e effort) error {
 	answer, err := once(ctx, t, body)
 	if err != nil {
 		return err
 	}
 	if s.exact {
-		if err := checkMerged(answer, p.N, p.W); err != nil {
+		if err := checkMerged(answer, c.n, s.w); err != nil {
 			return err
 		}
 	}
-	_, err = load(ctx, t, body, p.C, e.warm)
+	_, err = load(ctx, t, body, c.c, e.warm)
 	return err
 }
 
@@ -187,7 +189,7 @@ func checkMerged(answer []byte, n, w int) error {
 
 // summarize takes the median of every number by itself, and the worst maximum.
 func summarize(p point, samples []sample) measurement {
-	m := measurement{point: p, Repetitions: len(samples), AnswerBytes: samples[0].AnswerBytes}
+	m := measurement{point: p, Repetitions: len(samples), AnswerBytes: samples[0].AnswerBytes, samples: samples}
 	pick := func(of func(sample) time.Duration) []time.Duration {
 		var all []time.Duration
 		for _, s := range samples {
@@ -210,9 +212,12 @@ func summarize(p point, samples []sample) measurement {
 
 func median[T cmp.Ordered](sorted []T) T { return sorted[len(sorted)/2] }
 
-func brief(all []measurement) string {
+func brief(all []measurement, w int) string {
 	var b bytes.Buffer
 	for _, m := range all {
+		if m.W != w {
+			continue
+		}
 		fmt.Fprintf(&b, "%s %s/%s  ", m.Subject, ms(m.CPU), ms(m.P50))
 	}
 	return b.String()

@@ -16,26 +16,26 @@ import (
 // gateway is a running Muster with its workers registered.
 type gateway struct {
 	*child
-	http, issuer string
-	client       *http.Client
+	http, issuer, ops string
+	client            *http.Client
 }
 
-// startMuster runs "muster dev" with its data in dir, and waits until it is
-// ready.
-func startMuster(ctx context.Context, bin, dir string) (*gateway, error) {
+// startMuster runs "muster dev" without rules, with its data in dir and env beside this
+// process's environment, and waits until it is ready.
+func startMuster(ctx context.Context, bin, dir string, env ...string) (*gateway, error) {
 	issuer, err := freeAddr(ctx)
 	if err != nil {
 		return nil, err
 	}
-	c, err := start(ctx, "muster", bin, []string{"MUSTER_LOG_LEVEL=warn"}, "dev", "--data-dir", dir,
+	c, err := start(ctx, "muster", bin, append([]string{"MUSTER_LOG_LEVEL=error", "MUSTER_RULES_ENABLED=false"}, env...), "dev", "--data-dir", dir,
 		"--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--issuer", issuer)
 	if err != nil {
 		return nil, err
 	}
 	g := &gateway{child: c, issuer: issuer, client: &http.Client{Timeout: 30 * time.Second, Transport: newTransport()}}
-	ops, err := g.listening()
+	err = g.listening()
 	if err == nil {
-		err = g.untilReady(ctx, ops)
+		err = g.untilReady(ctx)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("muster dev: %w", err), c.stop())
@@ -43,13 +43,12 @@ func startMuster(ctx context.Context, bin, dir string) (*gateway, error) {
 	return g, nil
 }
 
-// listening reads the line that tells the addresses and returns that of
-// operations.
-func (g *gateway) listening() (string, error) {
+// listening reads the line that tells the addresses.
+func (g *gateway) listening() error {
 	for {
 		line, err := g.lines.ReadBytes('\n')
 		if err != nil {
-			return "", fmt.Errorf("it ended without a listening line: %w", err)
+			return fmt.Errorf("it ended without a listening line: %w", err)
 		}
 		var said struct {
 			Listening struct {
@@ -58,23 +57,23 @@ func (g *gateway) listening() (string, error) {
 			} `json:"listening"`
 		}
 		if json.Unmarshal(line, &said) == nil && said.Listening.HTTP != "" {
-			g.http = said.Listening.HTTP
+			g.http, g.ops = said.Listening.HTTP, said.Listening.Ops
 			g.addrs = []string{g.http}
 			// What it prints later is not for us, but its pipe must not fill up.
 			go func() { _, _ = io.Copy(io.Discard, g.lines) }()
-			return said.Listening.Ops, nil
+			return nil
 		}
 	}
 }
 
 // untilReady waits for /readyz.
-func (g *gateway) untilReady(ctx context.Context, ops string) error {
+func (g *gateway) untilReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
 	for {
-		_, err := g.send(ctx, http.MethodGet, "http://"+ops+"/readyz", "", "", nil)
+		_, err := g.send(ctx, http.MethodGet, "http://"+g.ops+"/readyz", "", "", nil)
 		if err == nil {
 			return nil
 		}

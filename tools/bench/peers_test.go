@@ -166,16 +166,36 @@ func TestRows(t *testing.T) {
 	for k := range 3 {
 		workers = append(workers, serving(t, func(ctx context.Context, l net.Listener) error { return serveRowsWorker(ctx, l, k) }))
 	}
+	for _, ready := range []bool{false, true} {
+		addr := serving(t, func(ctx context.Context, l net.Listener) error {
+			g, err := newRowsGateway(workers, ready)
+			if err != nil {
+				return err
+			}
+			return errors.Join(serveHTTP(ctx, l, g), g.close())
+		})
+		for range 2 { // the second time, the rows are there
+			got, err := once(t.Context(), target{addr: addr, path: "/filter"}, requestBody(n))
+			if want := fmt.Sprintf(`{"shown":%d}`, count(3, n)); err != nil || string(got) != want {
+				t.Errorf("ready %v: got %s, %v; want %s", ready, got, err, want)
+			}
+		}
+	}
+}
+
+func TestRowsWithoutWorkers(t *testing.T) {
 	addr := serving(t, func(ctx context.Context, l net.Listener) error {
-		g, err := newRowsGateway(workers)
+		g, err := newRowsGateway(nil, true)
 		if err != nil {
 			return err
 		}
 		return errors.Join(serveHTTP(ctx, l, g), g.close())
 	})
-	got, err := once(t.Context(), target{addr: addr, path: "/filter"}, requestBody(n))
-	if want := fmt.Sprintf(`{"shown":%d}`, count(3, n)); err != nil || string(got) != want {
-		t.Errorf("got %s, %v; want %s", got, err, want)
+	if got, err := once(t.Context(), target{addr: addr, path: "/filter"}, requestBody(7)); err != nil || string(got) != `{"shown":7}` {
+		t.Errorf("got %s, %v", got, err)
+	}
+	if _, err := once(t.Context(), target{addr: addr, path: "/filter"}, []byte(`{"data":7}`)); err == nil {
+		t.Error("7 is no list")
 	}
 }
 

@@ -1,15 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
+	"maps"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -20,8 +18,9 @@ type plan struct {
 	modes   []string
 	effort  effort
 	clients []int
-	// plainUpTo is the largest batch that plain Go is put to.
+	// plainUpTo is the largest batch that the slow yardsticks are put to.
 	plainUpTo int
+	quick     bool
 }
 
 func fullPlan() plan {
@@ -29,7 +28,7 @@ func fullPlan() plan {
 		sizes: []int{2, 1_000, 10_000, 100_000}, fleets: []int{1, 3, 8},
 		modes:   []string{modeREST, modeReformat, modeGRPC},
 		clients: []int{1, 8, 32}, plainUpTo: 100_000,
-		effort: effort{repetitions: 5, length: 700 * time.Millisecond, warm: 200 * time.Millisecond},
+		effort: effort{repetitions: 5, length: 600 * time.Millisecond, warm: 150 * time.Millisecond},
 	}
 }
 
@@ -37,7 +36,7 @@ func quickPlan() plan {
 	return plan{
 		sizes: []int{2, 1_000, 10_000}, fleets: []int{1, 8},
 		modes:   []string{modeREST, modeReformat, modeGRPC},
-		clients: []int{1, 8}, plainUpTo: 10_000,
+		clients: []int{1, 8}, plainUpTo: 10_000, quick: true,
 		effort: effort{repetitions: 3, length: 300 * time.Millisecond, warm: 100 * time.Millisecond},
 	}
 }
@@ -55,31 +54,81 @@ func (p plan) connections(n int) []int {
 	return slices.DeleteFunc(slices.Clone(p.clients), func(c int) bool { return c > most })
 }
 
-// wanted says which points to measure; nil means all of the plan.
-type wanted map[point]bool
-
-// has reports whether a cell, whatever the subject, is wanted.
-func (w wanted) has(mode string, n, workers, c int) bool {
-	if w == nil {
-		return true
+// subjects are those that a mode's batches of n for w workers are put to.
+func (p plan) subjects(mode string, n, w int) []string {
+	all := []string{muster, raw}
+	slow := false
+	switch {
+	case mode == modeGRPC:
+		all, slow = []string{muster, rowsReady}, w > 0
+	case mode == modeREST && w == 1:
+		all, slow = append(all, viaHTTP, nginx1, nginx2, direct), true
+	case mode == modeREST:
+		all, slow = append(all, viaHTTP), true
 	}
-	for p := range w {
-		if p.Mode == mode && p.N == n && p.W == workers && p.C == c {
-			return true
-		}
+	if slow && n <= p.plainUpTo {
+		all = append(all, map[string]string{modeREST: plain, modeGRPC: rows}[mode])
 	}
-	return false
+	return all
 }
 
-// only leaves those subjects out that no wanted point of the cell is about.
-func (w wanted) only(subjects []subject, p point) []subject {
-	if w == nil {
-		return subjects
+// grid is every point of the matrix, and for the cost of legs alone a gateway
+// without workers.
+func (p plan) grid() wanted {
+	all := wanted{}
+	for _, mode := range p.modes {
+		for _, n := range p.sizes {
+			for _, w := range p.fleets {
+				for _, c := range p.connections(n) {
+					for _, s := range p.subjects(mode, n, w) {
+						all[point{s, mode, n, w, c}] = true
+					}
+				}
+			}
+		}
+		if mode == modeGRPC {
+			for _, s := range p.subjects(mode, 10_000, 0) {
+				all[point{s, mode, 10_000, 0, 8}] = true
+			}
+		}
 	}
-	return slices.DeleteFunc(subjects, func(s subject) bool {
-		p.Subject = s.name
-		return !w[p]
-	})
+	return all
+}
+
+// wanted says which points to measure.
+type wanted map[point]bool
+
+// cell is what is measured in one go: the repetitions of all its points are
+// interleaved, so that whatever else the machine does falls on all alike.
+type cell struct {
+	mode string
+	n, c int
+	// points are in the order of the matrix.
+	points []point
+}
+
+// cells sorts points into cells, mode by mode and small batches first.
+func (w wanted) cells() []cell {
+	points := slices.SortedFunc(maps.Keys(w), inMatrix)
+	var all []cell
+	for _, p := range points {
+		last := len(all) - 1
+		if last < 0 || all[last].mode != p.Mode || all[last].n != p.N || all[last].c != p.C {
+			all = append(all, cell{mode: p.Mode, n: p.N, c: p.C})
+			last++
+		}
+		all[last].points = append(all[last].points, p)
+	}
+	return all
+}
+
+// inMatrix orders points: cell by cell, then by workers and subjects.
+func inMatrix(a, b point) int {
+	return cmp.Or(
+		// rest, reformat, grpc is the reverse of the alphabet.
+		cmp.Compare(b.Mode, a.Mode), cmp.Compare(a.N, b.N), cmp.Compare(a.C, b.C), cmp.Compare(a.W, b.W),
+		cmp.Compare(slices.Index(subjectsInOrder, a.Subject), slices.Index(subjectsInOrder, b.Subject)),
+	)
 }
 
 // bench is one run.
@@ -88,183 +137,103 @@ type bench struct {
 	bin  string
 	log  io.Writer
 	dir  string
-	got  map[point]measurement
+	// rules is the program that measures rules.
+	rules   string
+	got     map[point]measurement
+	figures map[string]figure
+	began   time.Time
 }
 
-// measure measures the wanted cells, fleet by fleet; each fleet gets a Muster of
-// its own, and one more measurement of a cell replaces the one before.
-func (b *bench) measure(ctx context.Context, want wanted) error {
-	for _, mode := range b.plan.modes {
-		for _, w := range b.plan.fleets {
-			if !b.any(want, mode, w) {
-				continue
+func (b *bench) found() found { return found{points: b.got, figures: b.figures} }
+
+// progress prints one line with the time since the run began.
+func (b *bench) progress(format string, args ...any) error {
+	since := time.Since(b.began).Round(time.Second)
+	_, err := fmt.Fprintf(b.log, "%6s  %s\n", since, fmt.Sprintf(format, args...))
+	return err
+}
+
+// measure measures points, mode by mode; one more measurement of a point
+// replaces the one before.
+func (b *bench) measure(ctx context.Context, want wanted, e effort) error {
+	cells := want.cells()
+	for i := 0; i < len(cells); {
+		end := i + 1
+		for end < len(cells) && cells[end].mode == cells[i].mode {
+			end++
+		}
+		if err := b.mode(ctx, cells[i:end], e); err != nil {
+			return err
+		}
+		i = end
+	}
+	return nil
+}
+
+// mode measures cells of one mode, whose fleets, each with a Muster and
+// yardsticks of its own, all run at the same time.
+func (b *bench) mode(ctx context.Context, cells []cell, e effort) (err error) {
+	needs := map[int]wanted{}
+	for _, c := range cells {
+		for _, p := range c.points {
+			if needs[p.W] == nil {
+				needs[p.W] = wanted{}
 			}
-			if err := b.fleet(ctx, mode, w, want); err != nil {
+			needs[p.W][p] = true
+		}
+	}
+	fleets := map[int]*fleetOf{}
+	defer func() {
+		for _, f := range fleets {
+			err = f.stop(err)
+		}
+	}()
+	for w, points := range needs {
+		f := &fleetOf{bench: b, mode: cells[0].mode, w: w, sizes: points.sizes()}
+		fleets[w] = f
+		if err := f.start(ctx, points); err != nil {
+			return err
+		}
+	}
+	for _, c := range cells {
+		if err := b.cell(ctx, c, fleets, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w wanted) sizes() []int {
+	var all []int
+	for p := range w {
+		if !slices.Contains(all, p.N) {
+			all = append(all, p.N)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+func (b *bench) cell(ctx context.Context, c cell, fleets map[int]*fleetOf, e effort) error {
+	var subjects []subject
+	for _, p := range c.points {
+		s, ok := fleets[p.W].all[p.Subject]
+		if !ok {
+			return errors.New("there is no " + p.Subject + " for " + p.Mode)
+		}
+		subjects = append(subjects, s)
+	}
+	all, err := measureAll(ctx, subjects, c, e)
+	if err != nil {
+		return err
+	}
+	for i, m := range all {
+		b.got[m.point] = m
+		if i == len(all)-1 || all[i+1].W != m.W {
+			if err := b.progress("%-8s N=%-6d W=%d c=%-2d  CPU/p50 ms: %s", m.Mode, m.N, m.W, m.C, brief(all, m.W)); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
-}
-
-func (b *bench) any(want wanted, mode string, w int) bool {
-	for _, n := range b.plan.sizes {
-		for _, c := range b.plan.connections(n) {
-			if want.has(mode, n, w, c) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// fleet measures all cells of one mode and one number of workers.
-func (b *bench) fleet(ctx context.Context, mode string, w int, want wanted) (err error) {
-	f := fleetOf{bench: b, mode: mode, w: w}
-	defer func() { err = errors.Join(err, f.stop()) }()
-	if err := f.start(ctx); err != nil {
-		return err
-	}
-	for _, n := range b.plan.sizes {
-		for _, c := range b.plan.connections(n) {
-			if !want.has(mode, n, w, c) {
-				continue
-			}
-			p := point{Mode: mode, N: n, W: w, C: c}
-			all, err := measureAll(ctx, want.only(f.subjects(n), p), p, b.plan.effort, b.log)
-			if err != nil {
-				return err
-			}
-			for _, m := range all {
-				b.got[m.point] = m
-			}
-		}
-	}
-	return nil
-}
-
-// fleetOf is what runs while one fleet is measured.
-type fleetOf struct {
-	*bench
-	mode    string
-	w       int
-	running []*child
-	all     []subject
-}
-
-func (f *fleetOf) start(ctx context.Context) error {
-	var sizes []string
-	for _, n := range f.plan.sizes {
-		sizes = append(sizes, strconv.Itoa(n))
-	}
-	workers, err := f.self(ctx, "-kind", f.mode, "-count", strconv.Itoa(f.w), "-sizes", strings.Join(sizes, ","))
-	if err != nil {
-		return err
-	}
-	if err := f.muster(ctx, workers.addrs); err != nil {
-		return err
-	}
-	if f.mode == modeGRPC {
-		return f.rows(ctx)
-	}
-	list := strings.Join(workers.addrs, ",")
-	kinds := map[string]string{raw: "raw"}
-	if f.mode == modeREST {
-		kinds = map[string]string{raw: "raw", viaHTTP: "http", plain: "plain"}
-	}
-	for _, name := range []string{raw, viaHTTP, plain} {
-		if kinds[name] == "" {
-			continue
-		}
-		c, err := f.self(ctx, "-kind", kinds[name], "-workers", list)
-		if err != nil {
-			return err
-		}
-		f.add(name, c, c.addrs[0])
-	}
-	if f.mode == modeREST && f.w == 1 {
-		f.all = append(f.all, subject{name: direct, target: fixed(workers.addrs[0])})
-		return f.nginx(ctx, workers.addrs[0])
-	}
-	return nil
-}
-
-func (f *fleetOf) self(ctx context.Context, args ...string) (*child, error) {
-	c, err := startSelf(ctx, args...)
-	if err == nil {
-		f.running = append(f.running, c)
-	}
-	return c, err
-}
-
-func (f *fleetOf) muster(ctx context.Context, workers []string) error {
-	dir, err := os.MkdirTemp(f.dir, "muster")
-	if err != nil {
-		return err
-	}
-	g, err := startMuster(ctx, f.bin, dir)
-	if err != nil {
-		return err
-	}
-	f.running = append(f.running, g.child)
-	transport := "rest"
-	if f.mode == modeGRPC {
-		transport = "grpc"
-	}
-	f.all = append(f.all, subject{name: muster, procs: []int{g.pid()}, target: g.target, exact: true})
-	return g.register(ctx, transport, workers)
-}
-
-// rows starts the yardstick towards gRPC workers, with workers of its own, as it
-// speaks another protocol.
-func (f *fleetOf) rows(ctx context.Context) error {
-	workers, err := f.self(ctx, "-kind", "rows-worker", "-count", strconv.Itoa(f.w))
-	if err != nil {
-		return err
-	}
-	c, err := f.self(ctx, "-kind", "rows", "-workers", strings.Join(workers.addrs, ","))
-	if err != nil {
-		return err
-	}
-	f.add(rows, c, c.addrs[0])
-	return nil
-}
-
-func (f *fleetOf) nginx(ctx context.Context, worker string) error {
-	for name, processes := range map[string]int{nginx1: 1, nginx2: 2} {
-		dir := filepath.Join(f.dir, name)
-		if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // nginx's workers run as another user
-			return err
-		}
-		c, err := startNginx(ctx, dir, worker, processes)
-		if err != nil {
-			return err
-		}
-		f.running = append(f.running, c)
-		f.add(name, c, c.addrs[0])
-	}
-	return nil
-}
-
-func (f *fleetOf) add(name string, c *child, addr string) {
-	f.all = append(f.all, subject{name: name, procs: []int{c.pid()}, target: fixed(addr)})
-}
-
-func fixed(addr string) func(context.Context) (target, error) {
-	return func(context.Context) (target, error) { return target{addr: addr, path: "/filter"}, nil }
-}
-
-// subjects returns those that batches of n are put to.
-func (f *fleetOf) subjects(n int) []subject {
-	return slices.DeleteFunc(slices.Clone(f.all), func(s subject) bool { return (s.name == plain || s.name == rows) && n > f.plan.plainUpTo })
-}
-
-func (f *fleetOf) stop() error {
-	var errs []error
-	for _, c := range slices.Backward(f.running) {
-		if err := c.stop(); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", c.name, err))
-		}
-	}
-	return errors.Join(errs...)
 }

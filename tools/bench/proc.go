@@ -2,10 +2,8 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -14,21 +12,20 @@ import (
 	"syscall"
 	"time"
 	"unsafe"
-)
 
-// tick is the unit in which /proc counts CPU time (USER_HZ is 100 on Linux).
-const tick = 10 * time.Millisecond
+	"github.com/muster-fleet/muster/tools/bench/cputime"
+)
 
 // cpuTime returns user and system time of a process and its children that are
 // still alive.
 func cpuTime(pid int) (time.Duration, error) {
-	total, err := ownCPU(pid)
+	total, err := cputime.Process(pid)
 	if err != nil {
 		return 0, err
 	}
 	for _, child := range children(pid) {
 		t, err := cpuTime(child)
-		if errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ESRCH) {
 			continue // it ended in between
 		}
 		if err != nil {
@@ -37,22 +34,6 @@ func cpuTime(pid int) (time.Duration, error) {
 		total += t
 	}
 	return total, nil
-}
-
-func ownCPU(pid int) (time.Duration, error) {
-	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
-	if err != nil {
-		return 0, err
-	}
-	// The second field is the program's name in brackets and may hold spaces.
-	at := bytes.LastIndexByte(stat, ')')
-	fields := strings.Fields(string(stat[at+1:]))
-	if at < 0 || len(fields) < 13 {
-		return 0, fmt.Errorf("/proc/%d/stat is not as proc(5) says", pid)
-	}
-	user, err1 := strconv.ParseInt(fields[11], 10, 64)
-	system, err2 := strconv.ParseInt(fields[12], 10, 64)
-	return time.Duration(user+system) * tick, errors.Join(err1, err2)
 }
 
 func children(pid int) []int {

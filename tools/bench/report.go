@@ -15,7 +15,7 @@ const (
 	markEnd   = "<!-- bench: end -->"
 )
 
-var subjectsInOrder = []string{muster, raw, viaHTTP, plain, rows, nginx1, nginx2, direct}
+var subjectsInOrder = []string{muster, raw, viaHTTP, plain, rows, rowsReady, nginx1, nginx2, direct}
 
 func inOrder(got map[point]measurement) []measurement {
 	all := make([]measurement, 0, len(got))
@@ -25,8 +25,7 @@ func inOrder(got map[point]measurement) []measurement {
 	slices.SortFunc(all, func(a, b measurement) int {
 		return cmp.Or(
 			// rest, reformat, grpc is the reverse of the alphabet.
-			cmp.Compare(b.Mode, a.Mode), cmp.Compare(a.N, b.N), cmp.Compare(a.W, b.W), cmp.Compare(a.C, b.C),
-			cmp.Compare(slices.Index(subjectsInOrder, a.Subject), slices.Index(subjectsInOrder, b.Subject)),
+			cmp.Compare(b.Mode, a.Mode), cmp.Compare(a.N, b.N), cmp.Compare(a.W, b.W), inMatrix(a.point, b.point),
 		)
 	})
 	return all
@@ -40,8 +39,25 @@ func report(out *outcome) string {
 		kind = "quick"
 	}
 	fmt.Fprintf(&b, "Commit `%s`, %s, %s. A %s run of %.0f minutes.\n\n", out.Commit, out.At.Format("2006-01-02 15:04 UTC"), out.Machine, kind, out.Minutes)
-	b.WriteString("### Bars\n\n| ratio | measured | asked | with allowance | holds |\n|---|---|---|---|---|\n")
-	for _, j := range out.Bars {
+	b.WriteString(barTable(out.Bars))
+	for _, mode := range []string{modeREST, modeReformat, modeGRPC} {
+		b.WriteString(cells(out.Cells, mode))
+	}
+	for _, p := range probes() {
+		b.WriteString(figureTable(out.Figures[p.name]))
+	}
+	b.WriteString("\nLeft out:\n")
+	for _, note := range out.Excluded {
+		fmt.Fprintf(&b, "- %s\n", note)
+	}
+	return b.String()
+}
+
+// barTable has a row for each bar.
+func barTable(bars []judged) string {
+	var b strings.Builder
+	b.WriteString("### Bars\n\n| bar | measured | asked | stretch | with allowance | holds |\n|---|---|---|---|---|---|\n")
+	for _, j := range bars {
 		holds := "yes"
 		if !j.Holds {
 			holds = "**no**"
@@ -49,14 +65,48 @@ func report(out *outcome) string {
 		if j.Reruns > 0 {
 			holds += " (second try)"
 		}
-		fmt.Fprintf(&b, "| %s | %.3g | %.3g | %.3g | %s |\n", j.Name, j.Ratio, j.Limit, j.Limit*allowance, holds)
+		measured := j.Refused
+		if measured == "" {
+			measured = j.bar.write(j.Value) + spread(j.Spread)
+		}
+		sign, stretch, allowed := "<=", "", ""
+		if j.AtLeast {
+			sign = ">="
+		}
+		if j.Stretch != 0 {
+			stretch = sign + " " + j.bar.write(j.Stretch)
+		}
+		if j.Limit != j.Asked {
+			allowed = sign + " " + j.bar.write(j.Limit)
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s %s | %s | %s | %s |\n", j.Name, measured, sign, j.bar.write(j.Asked), stretch, allowed, holds)
 	}
-	for _, mode := range []string{modeREST, modeReformat, modeGRPC} {
-		b.WriteString(cells(out.Cells, mode))
+	return b.String()
+}
+
+// spread writes a share as a percentage, and nothing for none.
+func spread(s float64) string {
+	if s == 0 {
+		return ""
 	}
-	b.WriteString("\nLeft out:\n")
-	for _, note := range out.Excluded {
-		fmt.Fprintf(&b, "- %s\n", note)
+	return fmt.Sprintf(" ±%.0f%%", s*100)
+}
+
+// figureTable writes what a probe has beside its bars.
+func figureTable(f figure) string {
+	if f.Title == "" {
+		return ""
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n### %s\n\n", f.Title)
+	for i, row := range f.Rows {
+		fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
+		if i == 0 {
+			b.WriteString("|" + strings.Repeat("---|", len(row)) + "\n")
+		}
+	}
+	for _, note := range f.Notes {
+		fmt.Fprintf(&b, "\n%s\n", note)
 	}
 	return b.String()
 }

@@ -24,7 +24,7 @@ type ready struct {
 // outlives the one who started it.
 func serveCommand(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
-	kind := flags.String("kind", "", "rest, reformat, grpc, rows-worker, raw, http, plain, rows or spin")
+	kind := flags.String("kind", "", "rest, reformat, grpc, rows-worker, raw, http, plain, rows, rows-ready or spin")
 	count := flags.Int("count", 1, "how many fake workers")
 	sizes := flags.String("sizes", "2", "batch sizes to answer for, comma-separated")
 	workers := flags.String("workers", "", "addresses to fan out to, comma-separated")
@@ -51,7 +51,7 @@ func serveCommand(ctx context.Context, args []string) error {
 	case "rest", "reformat", "grpc", "rows-worker":
 		return serveWorkers(ctx, *kind, *count, ns)
 	default:
-		return serveYardstick(ctx, *kind, strings.Split(*workers, ","))
+		return serveYardstick(ctx, *kind, strings.FieldsFunc(*workers, func(r rune) bool { return r == ',' }))
 	}
 }
 
@@ -129,8 +129,8 @@ func serveYardstick(ctx context.Context, kind string, workers []string) error {
 		return serveHTTP(ctx, listeners[0], newBytesHTTP(workers))
 	case "plain":
 		return serveHTTP(ctx, listeners[0], &plainGo{workers: workers, transport: newTransport()})
-	case "rows":
-		g, err := newRowsGateway(workers)
+	case "rows", "rows-ready":
+		g, err := newRowsGateway(workers, kind == "rows-ready")
 		if err != nil {
 			return err
 		}
