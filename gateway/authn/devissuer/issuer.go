@@ -1,6 +1,6 @@
 // Package devissuer is an issuer of access tokens for development and tests. It
 // speaks the paths and the token shapes of a Keycloak realm named muster, knows
-// three people and three clients whose secrets are public, and therefore listens
+// three people and five clients whose secrets are public, and therefore listens
 // on loopback addresses only.
 package devissuer
 
@@ -48,6 +48,9 @@ type Config struct {
 	// DevicePoll is the interval that a device login is told to poll with; 0
 	// means 1 s.
 	DevicePoll time.Duration
+	// Users and Groups are listed by the admin endpoints beside the people and
+	// their groups, as whole paths; nobody logs in as one of these.
+	Users, Groups []string
 	// Logger takes the loud warning and what is issued; nil discards it.
 	Logger *slog.Logger
 	// Clock tells the time; nil means time.Now.
@@ -64,6 +67,7 @@ type Issuer struct {
 	addr    string
 	handler http.Handler
 	fetches atomic.Int64
+	pages   atomic.Int64
 
 	mu     sync.Mutex
 	server *http.Server
@@ -190,6 +194,7 @@ func (i *Issuer) routes() http.Handler {
 	mux.HandleFunc("POST "+protocolPath+"/auth/device", i.startDevice)
 	mux.HandleFunc("GET "+realmPath+"/device", i.devicePage)
 	mux.HandleFunc("POST "+realmPath+"/device", i.approveDevice)
+	i.adminRoutes(mux)
 	return mux
 }
 

@@ -15,6 +15,12 @@ const (
 	// ClientGateway is the gateway's own client, for token exchange; its secret
 	// is its name.
 	ClientGateway = "muster-gateway"
+	// ClientDirectory is the gateway's client for reading users, groups and
+	// clients; its secret is its name.
+	ClientDirectory = "muster-directory"
+	// ClientLoader is the client that a rule transformation's worker acts as; its
+	// secret is its name.
+	ClientLoader = "rule-loader"
 	// Audience is that of the service.
 	Audience = "muster"
 	// ManagementAudience is that of the management endpoints; only ClientCLI's
@@ -22,6 +28,8 @@ const (
 	ManagementAudience = "muster-admin"
 	// RoleAdmin is the realm role of the administrators.
 	RoleAdmin = "muster-admin"
+	// RoleRules is the realm role that opens the writing of rules and nothing else.
+	RoleRules = "muster-rules-write"
 )
 
 // account is a person or the service account of a client.
@@ -35,6 +43,7 @@ type client struct {
 	id     string
 	secret string // empty: a public client
 	grants []string
+	roles  []string // of its service account
 }
 
 var people = []account{
@@ -47,6 +56,8 @@ var clients = []client{
 	{id: ClientCLI, grants: []string{grantPassword, grantDevice, grantRefresh}},
 	{id: ClientGraph, secret: ClientGraph, grants: []string{grantClient}},
 	{id: ClientGateway, secret: ClientGateway, grants: []string{grantClient, grantExchange}},
+	{id: ClientDirectory, secret: ClientDirectory, grants: []string{grantClient}},
+	{id: ClientLoader, secret: ClientLoader, grants: []string{grantClient}, roles: []string{RoleRules}},
 }
 
 func names() []string {
@@ -76,7 +87,7 @@ func clientByID(id string) (client, bool) {
 
 // serviceAccount is the account that a client's own tokens speak for.
 func serviceAccount(c client) account {
-	return account{name: "service-account-" + c.id, client: c.id}
+	return account{name: "service-account-" + c.id, client: c.id, roles: c.roles}
 }
 
 // subject is stable over restarts, so that what was granted to a person stays.

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -45,12 +43,8 @@ type answer struct {
 
 // ask exchanges one token at the issuer.
 func (e *Exchanger) ask(ctx context.Context, subjectToken, audience string) (issued, error) {
-	endpoint, err := e.tokenEndpoint(ctx)
-	if err != nil {
-		return issued{}, err
-	}
 	asked := e.config.Clock()
-	a, err := e.post(ctx, endpoint, url.Values{
+	a, err := e.endpoint.grant(ctx, e.config.ClientID, e.secret.value(), url.Values{
 		"grant_type":           {grantType},
 		"subject_token":        {subjectToken},
 		"subject_token_type":   {accessTokenType},
@@ -58,11 +52,6 @@ func (e *Exchanger) ask(ctx context.Context, subjectToken, audience string) (iss
 		"audience":             {audience},
 	})
 	if err != nil {
-		var refused *refusal
-		if !errors.As(err, &refused) {
-			// The address may have changed; it is looked up again next time.
-			e.setEndpoint("")
-		}
 		return issued{}, err
 	}
 	if err := a.check(audience); err != nil {
@@ -70,65 +59,6 @@ func (e *Exchanger) ask(ctx context.Context, subjectToken, audience string) (iss
 	}
 	lifetime := time.Duration(a.ExpiresIn * float64(time.Second))
 	return issued{token: a.AccessToken, until: asked.Add(lifetime - min(maxMargin, lifetime/5))}, nil
-}
-
-func (e *Exchanger) tokenEndpoint(ctx context.Context) (string, error) {
-	e.mu.Lock()
-	known := e.endpoint
-	e.mu.Unlock()
-	if known != "" {
-		return known, nil
-	}
-	meta, err := token.Discover(ctx, e.config.HTTPClient, e.config.Issuer, e.config.DiscoveryURL)
-	if err != nil {
-		return "", err
-	}
-	if meta.TokenEndpoint == "" {
-		return "", errors.New("the issuer's discovery document has no token_endpoint")
-	}
-	e.setEndpoint(meta.TokenEndpoint)
-	return meta.TokenEndpoint, nil
-}
-
-func (e *Exchanger) setEndpoint(address string) {
-	e.mu.Lock()
-	e.endpoint = address
-	e.mu.Unlock()
-}
-
-func (e *Exchanger) post(ctx context.Context, endpoint string, form url.Values) (*answer, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
-	if err != nil {
-		return nil, fmt.Errorf("ask the issuer: %w", err)
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Accept", "application/json")
-	// RFC 6749 section 2.3.1 wants both form-encoded first.
-	req.SetBasicAuth(url.QueryEscape(e.config.ClientID), url.QueryEscape(e.secret.value()))
-	resp, err := e.config.HTTPClient.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("ask the issuer: %w", err)
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	if err := errors.Join(err, resp.Body.Close()); err != nil {
-		return nil, fmt.Errorf("read the issuer's answer: %w", err)
-	}
-	if len(body) > maxAnswer {
-		return nil, fmt.Errorf("the issuer's answer is larger than %d bytes", maxAnswer)
-	}
-	a := &answer{}
-	// What is not JSON leaves a empty; the status or the checks then refuse it.
-	jsonErr := json.Unmarshal(body, a)
-	switch {
-	case resp.StatusCode >= 400 && resp.StatusCode < 500 && a.Error != "":
-		return nil, &refusal{status: resp.StatusCode, code: words(a.Error), description: words(a.ErrorDescription)}
-	case resp.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("the issuer's answer has status %d", resp.StatusCode)
-	case jsonErr != nil:
-		// The decoder's error may quote the answer, and with it a token.
-		return nil, errors.New("the issuer's answer is not the JSON it should be")
-	}
-	return a, nil
 }
 
 // words cuts text of the issuer to what may stand in a log line.
@@ -145,18 +75,27 @@ func words(s string) string {
 // check refuses a good answer that does not hold what was asked for. A token for
 // another audience than the worker's would be the caller's own in disguise.
 func (a *answer) check(audience string) error {
-	if _, err := token.FromValues([]string{"Bearer " + a.AccessToken}); err != nil {
-		return errors.New("the issuer's answer holds no usable access_token")
+	if err := a.checkToken(); err != nil {
+		return err
 	}
 	switch {
-	case !strings.EqualFold(a.TokenType, "Bearer"):
-		return errors.New("the issuer's answer is not a bearer token")
 	case a.IssuedTokenType != accessTokenType:
 		return errors.New("the issuer's answer is not an access token")
 	case !(a.ExpiresIn > 0 && a.ExpiresIn < 1<<31):
 		return errors.New("the issuer's answer does not say how long the token lives")
 	case !slices.Equal(audienceOf(a.AccessToken), []string{audience}):
 		return errors.New("the issuer gave a token that is not for the audience that was asked for, or not for it alone")
+	}
+	return nil
+}
+
+// checkToken refuses an answer without a bearer token.
+func (a *answer) checkToken() error {
+	if _, err := token.FromValues([]string{"Bearer " + a.AccessToken}); err != nil {
+		return errors.New("the issuer's answer holds no usable access_token")
+	}
+	if !strings.EqualFold(a.TokenType, "Bearer") {
+		return errors.New("the issuer's answer is not a bearer token")
 	}
 	return nil
 }

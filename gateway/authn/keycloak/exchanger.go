@@ -60,13 +60,15 @@ type Config struct {
 type Exchanger struct {
 	config Config
 	secret *secret
-	cache  *otter.Cache[cacheKey, issued]
-	slots  chan struct{}
 
-	mu       sync.Mutex
-	flights  map[cacheKey]*flight
-	endpoint string
-	running  sync.WaitGroup
+	endpoint *tokenEndpoint
+
+	cache *otter.Cache[cacheKey, issued]
+	slots chan struct{}
+
+	mu      sync.Mutex
+	flights map[cacheKey]*flight
+	running sync.WaitGroup
 }
 
 // cacheKey is the digest of a token and the digest of an audience: no token is
@@ -119,8 +121,9 @@ func New(c Config) (*Exchanger, error) {
 	}
 	return &Exchanger{
 		config: c, secret: secret, cache: cache,
-		slots:   make(chan struct{}, maxAtOnce),
-		flights: make(map[cacheKey]*flight),
+		slots:    make(chan struct{}, maxAtOnce),
+		flights:  make(map[cacheKey]*flight),
+		endpoint: &tokenEndpoint{issuer: c.Issuer, discoveryURL: c.DiscoveryURL, client: c.HTTPClient},
 	}, nil
 }
 

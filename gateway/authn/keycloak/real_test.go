@@ -31,6 +31,7 @@ func TestRealKeycloak(t *testing.T) {
 		{"service account", testServiceAccount},
 		{"other tokens of the realm", testOtherTokens},
 		{"exchange", testExchange},
+		{"directory", testDirectory},
 		{"rotation and withdrawal under load", testRotation},
 		{"hung, then dead", testOutage},
 	} {

@@ -2,6 +2,7 @@ package keycloak_test
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -13,13 +14,22 @@ import (
 // realm is what the tests look at in the shipped file.
 type realm struct {
 	Realm        string           `json:"realm"`
-	Users        []any            `json:"users"`
+	Users        []realmUser      `json:"users"`
 	Groups       []any            `json:"groups"`
 	Default      []string         `json:"defaultDefaultClientScopes"`
 	Optional     []string         `json:"defaultOptionalClientScopes"`
 	ClientScopes []clientScope    `json:"clientScopes"`
 	Clients      []realmClient    `json:"clients"`
 	Roles        map[string][]any `json:"roles"`
+}
+
+// realmUser is a service account: no other user is shipped.
+type realmUser struct {
+	Name        string              `json:"username"`
+	Client      string              `json:"serviceAccountClientId"`
+	Roles       []string            `json:"realmRoles"`
+	ClientRoles map[string][]string `json:"clientRoles"`
+	Credentials []any               `json:"credentials"`
 }
 
 type clientScope struct {
@@ -61,8 +71,21 @@ func shippedRealm(t *testing.T) realm {
 
 func TestTheShippedRealmHoldsNoSecretsAndNoPeople(t *testing.T) {
 	r := shippedRealm(t)
-	if len(r.Users) != 0 || len(r.Groups) != 0 {
-		t.Error("people or groups are shipped; they belong to the test's overlay")
+	if len(r.Groups) != 0 {
+		t.Error("groups are shipped; they belong to the test's overlay")
+	}
+	want := map[string]realmUser{
+		"muster-directory": {ClientRoles: map[string][]string{"realm-management": {"view-users", "view-clients", "query-groups"}}},
+		"rule-loader":      {Roles: []string{"muster-rules-write"}},
+	}
+	for _, u := range r.Users {
+		may, known := want[u.Client]
+		if !known || u.Name != "service-account-"+u.Client || len(u.Credentials) != 0 {
+			t.Errorf("%s is shipped; people belong to the test's overlay", u.Name)
+		}
+		if !slices.Equal(u.Roles, may.Roles) || !maps.EqualFunc(u.ClientRoles, may.ClientRoles, slices.Equal[[]string]) {
+			t.Errorf("%s has the roles %v and %v", u.Name, u.Roles, u.ClientRoles)
+		}
 	}
 	for _, c := range r.Clients {
 		if c.Secret != nil {
@@ -118,7 +141,10 @@ func TestClientsMayDoWhatTheyNeedAndNoMore(t *testing.T) {
 		"muster-console": {standard: true},
 		"muster-gateway": {service: true, exchange: true},
 		"graph-service":  {service: true},
-		"sample-worker":  {},
+		"rule-loader":    {service: true},
+
+		"muster-directory": {service: true},
+		"sample-worker":    {},
 	}
 	for _, c := range r.Clients {
 		got := may{

@@ -217,6 +217,9 @@ func writeRealm(t *testing.T, dir string) {
 			t.Fatalf("the shipped realm has no client for the overlay's %v", change)
 		}
 	}
+	people, _ := overlay["users"].([]any)
+	accounts, _ := realm["users"].([]any)
+	overlay["users"] = append(accounts, people...)
 	maps.Copy(realm, overlay)
 	b, err := json.Marshal(realm)
 	if err != nil {
