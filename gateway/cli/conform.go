@@ -208,7 +208,7 @@ func (s *shell) record(ctx context.Context, f conformFlags, r *workertest.Report
 
 func (s *shell) conformVerdict(r *workertest.Report, hadToken bool) error {
 	if n := r.Count(workertest.NotProved); n > 0 {
-		s.say("warning: cases that passed without proving anything: %d; each of them says why and what proves it", n)
+		s.say("warning: cases not proved: %d; each of them says why, and what proves it", n)
 	}
 	switch failed := len(r.Failed()); {
 	case failed > 0 && r.Contextual():

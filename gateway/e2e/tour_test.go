@@ -81,7 +81,7 @@ func TestTour(t *testing.T) {
 		"127.0.0.1:8180", addr["8180"], "127.0.0.1:9000", addr["9000"], "PORT=9000", "PORT="+workerPort,
 		"muster dev token", "muster dev token --issuer "+addr["8180"],
 		"muster dev --data-dir", "muster dev --issuer "+addr["8180"]+" --data-dir",
-		"make build\n", "mkdir bin && mv muster.sh bin/muster\n", "go build -o bin/ ./workers/cmd/echoworker\n", "cp "+bin+"/echoworker bin/\n",
+		"make build\n", "mkdir bin && mv muster.sh bin/muster && cp "+bin+"/echoworker bin/\n",
 	)
 	all := blocks(t, filepath.Join(root, "docs", "tutorial", "README-tour.md"))
 	var script strings.Builder
