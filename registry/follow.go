@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/muster-fleet/muster/proto/fault"
+	"github.com/muster-fleet/muster/registry/rule"
 )
 
 // run follows the store until ctx ends: on each poke, at each poll, and when a
@@ -19,6 +20,8 @@ func (s *Service) run(ctx context.Context) {
 	defer poll.Stop()
 	pause := time.NewTimer(s.untilPauseEnds())
 	defer pause.Stop()
+	sweep := time.NewTicker(s.opts.SweepInterval)
+	defer sweep.Stop()
 	changed := s.store.Changed()
 	for {
 		select {
@@ -33,6 +36,8 @@ func (s *Service) run(ctx context.Context) {
 			s.follow(ctx)
 			poll.Reset(s.jittered())
 		case <-s.rearm:
+		case <-sweep.C:
+			s.sweepGenerations(ctx)
 		case <-pause.C:
 			s.endPauses(ctx)
 		}
@@ -137,8 +142,29 @@ func (s *Service) publish(snap *Snapshot) {
 	}
 }
 
-// merge makes the snapshot after c.
+// merge makes the snapshot after c. What c does not change stays the same, down
+// to its address.
 func merge(old *Snapshot, c *Changes, at time.Time, gateway WorkerID) *Snapshot {
+	next := *old
+	next.Gateway, next.Revision, next.LoadedAt = gateway, c.Revision, at
+	if c.Full || len(c.Workers)+len(c.Deleted) > 0 {
+		next.setWorkers(mergeWorkers(old, c))
+	}
+	switch {
+	case c.Full:
+		next.Rules = (*rule.Set)(nil).WithPacked(c.Rules, nil)
+		next.Model, next.ModelRevision, next.retired = &rule.Model{}, 0, nil
+	case len(c.Rules)+len(c.DeletedRules) > 0:
+		next.Rules = old.Rules.WithPacked(c.Rules, c.DeletedRules)
+	}
+	if c.Model != nil {
+		next.Model, next.ModelRevision, next.retired = c.Model.Model, c.Model.Revision, c.Model.Retired
+	}
+	return &next
+}
+
+// mergeWorkers are the workers after c, ordered as a snapshot has them.
+func mergeWorkers(old *Snapshot, c *Changes) []*Worker {
 	var workers []*Worker
 	if c.Full {
 		workers = slices.Clone(c.Workers)
@@ -161,5 +187,5 @@ func merge(old *Snapshot, c *Changes, at time.Time, gateway WorkerID) *Snapshot 
 	slices.SortFunc(workers, func(a, b *Worker) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
-	return NewSnapshot(gateway, c.Revision, at, workers)
+	return workers
 }

@@ -27,6 +27,10 @@ type Options struct {
 	// PollInterval is how often the store is looked at when nothing was heard of
 	// it; 0 means 5 s.
 	PollInterval time.Duration
+	// SweepInterval is how often uncommitted generations of rules are looked for
+	// that are too old; 0 means an hour. Such generations cannot be committed in
+	// any case.
+	SweepInterval time.Duration
 	// WriteTimeout bounds one transaction, waiting for its turn included; 0 means
 	// 10 s. A transaction that has begun is not given up when its caller goes
 	// away: what becomes of it would be unknown.
@@ -78,6 +82,9 @@ func Open(ctx context.Context, store Store, o Options) (*Service, error) {
 	}
 	if o.PollInterval <= 0 {
 		o.PollInterval = 5 * time.Second
+	}
+	if o.SweepInterval <= 0 {
+		o.SweepInterval = time.Hour
 	}
 	if o.WriteTimeout <= 0 {
 		o.WriteTimeout = 10 * time.Second

@@ -3,6 +3,8 @@ package registry
 import (
 	"sync"
 	"time"
+
+	"github.com/muster-fleet/muster/registry/rule"
 )
 
 // Snapshot is an immutable picture of everything that the data plane needs. A
@@ -17,6 +19,17 @@ type Snapshot struct {
 	LoadedAt time.Time
 	// Workers are all workers, ordered by name, then uuid.
 	Workers []*Worker
+	// Rules are all rules, staged ones apart; never nil. The same set stays until
+	// a rule changes, so its address tells whether one has.
+	Rules *rule.Set
+	// Model is the graph model; never nil. As with Rules, its address tells whether
+	// it was replaced.
+	Model *rule.Model
+	// ModelRevision is the store's, of the change that stored the model; 0 when
+	// none ever was.
+	ModelRevision Revision
+
+	retired []rule.Binding // what ids stood for that the model no longer has
 
 	byID     map[WorkerID]*Worker
 	byURL    func() map[string]*Worker // by normalised url; made at the first use
@@ -27,17 +40,36 @@ type Snapshot struct {
 // must be ordered by name, then uuid.
 func NewSnapshot(gateway WorkerID, rev Revision, loadedAt time.Time, workers []*Worker) *Snapshot {
 	s := &Snapshot{
-		Gateway: gateway, Revision: rev, LoadedAt: loadedAt, Workers: workers,
-		byID:  make(map[WorkerID]*Worker, len(workers)),
-		byURL: sync.OnceValue(func() map[string]*Worker { return indexURLs(workers) }),
+		Gateway: gateway, Revision: rev, LoadedAt: loadedAt, Rules: &rule.Set{}, Model: &rule.Model{},
 	}
+	s.setWorkers(workers)
+	return s
+}
+
+// WithRules returns a copy of s that has this model and these rules; nil stands
+// for none.
+func (s *Snapshot) WithRules(model *rule.Model, rules *rule.Set) *Snapshot {
+	next := *s
+	if next.Model = model; model == nil {
+		next.Model = &rule.Model{}
+	}
+	if next.Rules = rules; rules == nil {
+		next.Rules = &rule.Set{}
+	}
+	return &next
+}
+
+// setWorkers takes over workers, ordered by name, then uuid.
+func (s *Snapshot) setWorkers(workers []*Worker) {
+	s.Workers, s.security = workers, nil
+	s.byID = make(map[WorkerID]*Worker, len(workers))
+	s.byURL = sync.OnceValue(func() map[string]*Worker { return indexURLs(workers) })
 	for _, w := range workers {
 		s.byID[w.ID] = w
 		if w.IsGraphSecurity() {
 			s.security = append(s.security, w)
 		}
 	}
-	return s
 }
 
 // Worker returns the worker with this id, or nil.

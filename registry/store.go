@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/muster-fleet/muster/registry/rule"
 )
 
 // Store keeps what is known. It is what the Service needs of a database, in
@@ -15,6 +17,9 @@ type Store interface {
 	Loader
 	Writer
 	Auditor
+	StepReader
+	RunReader
+	RunKeeper
 	// Close releases everything; calls under way fail. Closing twice is fine.
 	Close(ctx context.Context) error
 }
@@ -28,6 +33,9 @@ type Loader interface {
 	// Changed pokes whenever another process may have changed the store; pokes
 	// may be merged, lost and spurious. It is nil when there are no others.
 	Changed() <-chan struct{}
+	// StagedRules returns at most limit rules of uncommitted generations behind a
+	// place, in the order of their places.
+	StagedRules(ctx context.Context, after StagedPlace, limit int) ([]StagedRule, error)
 }
 
 // Writer changes the store.
@@ -53,6 +61,14 @@ type Auditor interface {
 // returned, nor by two goroutines at once.
 type Tx interface {
 	WorkerTx
+	RuleTx
+	GenerationTx
+	StateTx
+	StepTx
+	RunTx
+	RunTokenTx
+	RunKeyTx
+	LeaseTx
 	// SetGateway stores the uuid under which this fleet's gateways answer.
 	SetGateway(ctx context.Context, id WorkerID) error
 	// Gateway returns that uuid; empty before it was set.
@@ -78,6 +94,105 @@ type WorkerTx interface {
 	DeleteWorker(ctx context.Context, id WorkerID) error
 }
 
+// StateTx is what a transaction knows of the state that it changes.
+type StateTx interface {
+	// Revision is the store's once the transaction is committed.
+	Revision() Revision
+	// Since is Loader.Load as the transaction sees it: what others committed after
+	// revision since.
+	Since(ctx context.Context, since Revision) (*Changes, error)
+}
+
+// RuleTx is what a transaction does with rules and the model. It is told what to
+// store; what follows from a request is decided above it, over the snapshot.
+type RuleTx interface {
+	// NewRuleIDs takes n ids, n at least 1, of which the first is returned. Ids are
+	// never given again once the transaction is committed.
+	NewRuleIDs(ctx context.Context, n int) (first int64, err error)
+	// AddRules stores rules with new ids and with names that no other rule has. What
+	// takes the place of a deleted rule is added after that one was deleted.
+	AddRules(ctx context.Context, rules []*rule.Packed) error
+	// UpdateRule stores a rule's content and time in the place of what has its id;
+	// ErrNotFound when there is none. Name and owner stay as they are.
+	UpdateRule(ctx context.Context, r *rule.Packed) error
+	// DeleteRules removes rules, each of which is there.
+	DeleteRules(ctx context.Context, ids []int64) error
+	// SetModel replaces the graph model; its revision is the transaction's.
+	SetModel(ctx context.Context, m GraphModel) error
+}
+
+// GenerationTx is what a transaction does with generations: rules that are staged
+// until they are committed together.
+type GenerationTx interface {
+	// Generations returns all that are known of a creator, oldest first.
+	Generations(ctx context.Context, creator rule.Creator) ([]Generation, error)
+	// OpenGenerations returns all creators' open ones that started before a time.
+	OpenGenerations(ctx context.Context, before time.Time) ([]Generation, error)
+	// PutGeneration stores a generation, in place of the one of its number; a
+	// number of 0 is replaced by a new one. What is staged in one that is not open
+	// goes.
+	PutGeneration(ctx context.Context, g *Generation) error
+	// Stage adds rules to an open generation. A name that is there already with the
+	// same content and owner is left alone; names that are there with another are
+	// returned, at most 100 of them, after which the transaction must be given up.
+	Stage(ctx context.Context, number int64, rules []*rule.Packed) (clashes []string, err error)
+	// Staged returns at most limit rules of a generation with names behind one, in
+	// the order of their bytes. Their ids are 0.
+	Staged(ctx context.Context, number int64, after string, limit int) ([]*rule.Packed, error)
+}
+
+// GraphModel is the stored model with what belongs to it.
+type GraphModel struct {
+	Model *rule.Model
+	// Retired is what ids stood for that rules use and the model no longer has.
+	Retired []rule.Binding
+	// Revision is the store's, of the change that stored it.
+	Revision Revision
+}
+
+// GenerationState is how far a generation is.
+type GenerationState string
+
+// The states of a generation. All but the first are final.
+const (
+	GenerationOpen       GenerationState = "open"
+	GenerationCommitted  GenerationState = "committed"
+	GenerationSuperseded GenerationState = "superseded"
+)
+
+// Generation is a set of rules sent in chunks, to take the place of all its
+// creator's rules at once.
+type Generation struct {
+	// Number is given by the store, from 1 on, in the order of arrival.
+	Number  int64
+	Creator rule.Creator
+	// ID is the creator's name for it.
+	ID    string
+	State GenerationState
+	// StartedAt is when its first chunk came; EndedAt when it was committed or
+	// superseded, else zero.
+	StartedAt, EndedAt time.Time
+	// Answer is what the commit answered, packed; nil before.
+	Answer []byte
+}
+
+// StagedPlace is a place among staged rules, which are ordered by generation,
+// then by the bytes of their names; the zero value is before all.
+type StagedPlace struct {
+	Generation int64
+	Name       string
+}
+
+// StagedRule is a rule of an uncommitted generation.
+type StagedRule struct {
+	// Place continues a list behind this rule.
+	Place StagedPlace
+	// Generation is its creator's name for the generation, which came at Started.
+	Generation string
+	Started    time.Time
+	Rule       rule.Rule
+}
+
 // What a transaction may find.
 var (
 	ErrNotFound  = errors.New("no such record")
@@ -89,12 +204,20 @@ var (
 type Changes struct {
 	// Revision is the store's, at the moment of reading.
 	Revision Revision
-	// Full says that Workers is everything there is, instead of what changed.
+	// Full says that Workers and Rules are everything there is, instead of what
+	// changed.
 	Full    bool
 	Gateway WorkerID
 	Workers []*Worker
 	// Deleted are uuids that are no longer there; empty when Full.
 	Deleted []WorkerID
+	// Rules are those that changed, or all; the order means nothing.
+	Rules []*rule.Packed
+	// DeletedRules hold ids that are no longer there, and none that are; empty when
+	// Full.
+	DeletedRules []rule.Span
+	// Model is nil when it did not change, or, with Full, was never stored.
+	Model *GraphModel
 }
 
 // AuditEntry is one row of the audit log.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/muster-fleet/muster/proto/fault"
@@ -83,12 +82,11 @@ func (s *Service) Update(ctx context.Context, actor Actor, id WorkerID, p Patch,
 // matches checks If-Match (fleet.md, section 1): anything but the revision, bare
 // or quoted, never matches.
 func matches(w *Worker, ifMatch string) error {
-	rev := strconv.FormatInt(w.Revision, 10)
-	if ifMatch == "" || ifMatch == rev || ifMatch == `"`+rev+`"` {
+	if matchesRevision(w.Revision, ifMatch) {
 		return nil
 	}
 	return fault.New(fault.Precondition, "revision_mismatch",
-		"the record's revision is %s, not what If-Match asks for; read it again and decide anew", rev).
+		"the record's revision is %d, not what If-Match asks for; read it again and decide anew", w.Revision).
 		By(string(w.ID), w.Name)
 }
 

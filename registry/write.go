@@ -3,23 +3,36 @@ package registry
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/muster-fleet/muster/proto/fault"
+	"github.com/muster-fleet/muster/registry/rule"
 )
 
 // errUnchanged gives a transaction up because there is nothing to change.
 var errUnchanged = errors.New("nothing to change")
 
-// written is what one transaction did to the workers, for the snapshot.
+// written is what one transaction did, for the snapshot.
 type written struct {
 	put     []*Worker
 	deleted []WorkerID
+
+	rules     []*rule.Packed
+	ruleSpans []rule.Span
+	model     *GraphModel
 }
 
 // write runs fn in one transaction and publishes the snapshot that holds it
 // before it returns. When fn is given a *written to fill in, the snapshot can be
 // made without asking the store again.
 func (s *Service) write(ctx context.Context, fn func(ctx context.Context, tx Tx) error, did *written) error {
+	return s.writeWithin(ctx, s.opts.WriteTimeout, fn, did)
+}
+
+// writeWithin is write for a transaction that may take longer than others.
+func (s *Service) writeWithin(
+	ctx context.Context, most time.Duration, fn func(ctx context.Context, tx Tx) error, did *written,
+) error {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.WriteTimeout)
 	defer cancel()
 	if err := s.takeTurn(ctx); err != nil {
@@ -28,7 +41,7 @@ func (s *Service) write(ctx context.Context, fn func(ctx context.Context, tx Tx)
 	defer s.giveTurn()
 	// From here on a caller that goes away changes nothing: a commit broken off
 	// in the middle would leave nobody knowing what is stored.
-	ctx, cancelWrite := context.WithTimeout(context.WithoutCancel(ctx), s.opts.WriteTimeout)
+	ctx, cancelWrite := context.WithTimeout(context.WithoutCancel(ctx), most)
 	defer cancelWrite()
 	rev, err := s.store.Write(ctx, fn)
 	if err != nil {
@@ -53,7 +66,9 @@ func (s *Service) write(ctx context.Context, fn func(ctx context.Context, tx Tx)
 }
 
 func (d *written) changes(rev Revision) *Changes {
-	return &Changes{Revision: rev, Workers: d.put, Deleted: d.deleted}
+	return &Changes{
+		Revision: rev, Workers: d.put, Deleted: d.deleted, Rules: d.rules, DeletedRules: d.ruleSpans, Model: d.model,
+	}
 }
 
 // change is a change of one record that is there.

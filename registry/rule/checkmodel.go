@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -119,3 +120,6 @@ type Ref struct {
 
 // String writes the reference for people: entity 414.
 func (r Ref) String() string { return fmt.Sprintf("%s %d", r.Kind, r.ID) }
+
+// Compare orders references by kind, then by id.
+func (r Ref) Compare(o Ref) int { return cmp.Or(cmp.Compare(r.Kind, o.Kind), cmp.Compare(r.ID, o.ID)) }

@@ -66,11 +66,10 @@ func pack(rec Record) (*Packed, error) {
 	return &Packed{id: rec.ID, owner: unique.Make(rec.Owner), data: string(append(data, rec.Body...))}, nil
 }
 
-// As returns p under another id, revision and time of creation, as an update of
-// a rule that is there already needs it.
-func (p *Packed) As(id int64, createdAt time.Time, revision int64) *Packed {
+// As returns p as it is stored: with its id, the time and the revision.
+func (p *Packed) As(id int64, at time.Time, revision int64) *Packed {
 	rec := p.Record()
-	rec.ID, rec.CreatedAt, rec.Revision = id, createdAt, revision
+	rec.ID, rec.CreatedAt, rec.UpdatedAt, rec.Revision = id, at, at, revision
 	as, _ := pack(rec) // the body is p's, which is good
 	return as
 }

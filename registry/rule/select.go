@@ -4,6 +4,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"unique"
 )
 
 // State is which rules a list shows.
@@ -92,5 +93,23 @@ func (f *Filter) meets(m *Model, r *Rule) bool {
 		return m.Orphans(r).Any()
 	default:
 		return true
+	}
+}
+
+// OwnedBy yields the rules of one creator, in the order of their ids.
+func (s *Set) OwnedBy(c Creator) iter.Seq[*Packed] {
+	return func(yield func(*Packed) bool) {
+		// Owners are few; comparing handles spares looking at each rule's.
+		known := map[unique.Handle[Owner]]bool{}
+		for p := range s.AllPacked(0) {
+			is, seen := known[p.owner]
+			if !seen {
+				is = p.owner.Value().Creator == c
+				known[p.owner] = is
+			}
+			if is && !yield(p) {
+				return
+			}
+		}
 	}
 }

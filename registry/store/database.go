@@ -3,8 +3,10 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"time"
 
@@ -28,6 +30,13 @@ type Engine struct {
 	// AfterChange, when not nil, runs last in a transaction that changed
 	// something, to tell others of its revision.
 	AfterChange func(ctx context.Context, tx *sql.Tx, rev registry.Revision) error
+	// Append adds rows to a table in the transaction that is open on conn, as many
+	// as there are: the engine's way for many rows. The slice that rows yields is
+	// used again.
+	Append func(ctx context.Context, conn *sql.Conn, table string, columns []string, rows iter.Seq[[]driver.Value]) error
+	// Patient, when not nil, is run in transactions that may concern a million
+	// rows, to lift limits that are meant for others.
+	Patient func(ctx context.Context, tx *sql.Tx) error
 	// OneWriter has transactions wait for their turn in this process, for an
 	// engine that would have them fail.
 	OneWriter bool
@@ -64,8 +73,18 @@ func (d *Database) Write(ctx context.Context, fn func(context.Context, registry.
 	}
 	defer d.unlock()
 	var rev registry.Revision
-	err := d.inTx(ctx, nil, func(tx *sql.Tx) error {
-		t := &transaction{tx: tx, explain: d.explain, keep: int64(d.engine.KeepDeletions)}
+	conn, err := d.db.Conn(ctx)
+	if err != nil {
+		return 0, d.explain("begin a transaction", err)
+	}
+	defer func() {
+		// It goes back to the pool; what is wrong with it, its next user is told.
+		_ = conn.Close()
+	}()
+	err = d.inTxOn(ctx, conn, nil, func(tx *sql.Tx) error {
+		t := &transaction{
+			tx: tx, conn: conn, engine: &d.engine, explain: d.explain, keep: int64(d.engine.KeepDeletions), load: d.load,
+		}
 		// First of all: on PostgreSQL this takes the row's lock, so that all
 		// writers of all replicas stand in one line and each sees what the ones
 		// before it did.
@@ -123,9 +142,18 @@ func (d *Database) unlock() {
 	}
 }
 
+// beginner is a pool or one of its connections.
+type beginner interface {
+	BeginTx(ctx context.Context, o *sql.TxOptions) (*sql.Tx, error)
+}
+
 // inTx runs fn in a transaction.
 func (d *Database) inTx(ctx context.Context, o *sql.TxOptions, fn func(tx *sql.Tx) error) error {
-	tx, err := d.db.BeginTx(ctx, o)
+	return d.inTxOn(ctx, d.db, o, fn)
+}
+
+func (d *Database) inTxOn(ctx context.Context, on beginner, o *sql.TxOptions, fn func(tx *sql.Tx) error) error {
+	tx, err := on.BeginTx(ctx, o)
 	if err != nil {
 		return d.explain("begin a transaction", err)
 	}

@@ -15,7 +15,7 @@ func (d *Database) Load(ctx context.Context, since registry.Revision) (*registry
 	var c *registry.Changes
 	err := d.inTx(ctx, d.engine.ReadOptions, func(tx *sql.Tx) error {
 		var err error
-		c, err = d.load(ctx, tx, since)
+		c, err = d.load(ctx, tx, since, 0)
 		return err
 	})
 	if err != nil {
@@ -24,7 +24,9 @@ func (d *Database) Load(ctx context.Context, since registry.Revision) (*registry
 	return c, nil
 }
 
-func (d *Database) load(ctx context.Context, tx *sql.Tx, since registry.Revision) (*registry.Changes, error) {
+// load reads what changed. own is 1 in a transaction that has moved the revision
+// on already, else 0.
+func (d *Database) load(ctx context.Context, tx *sql.Tx, since, own registry.Revision) (*registry.Changes, error) {
 	var c registry.Changes
 	var forgotten registry.Revision
 	err := tx.QueryRowContext(ctx, `SELECT revision, forgotten, gateway FROM registry_state WHERE id = 1`).
@@ -32,6 +34,7 @@ func (d *Database) load(ctx context.Context, tx *sql.Tx, since registry.Revision
 	if err != nil {
 		return nil, d.explain("read the revision", err)
 	}
+	c.Revision -= own
 	if since == c.Revision && since > 0 {
 		return &c, nil
 	}
@@ -39,30 +42,37 @@ func (d *Database) load(ctx context.Context, tx *sql.Tx, since registry.Revision
 	if c.Full {
 		since = 0
 	}
+	if err := d.loadWorkers(ctx, tx, since, &c); err != nil {
+		return nil, err
+	}
+	if err := d.loadRules(ctx, tx, since, &c); err != nil {
+		return nil, err
+	}
+	return &c, nil
+}
+
+func (d *Database) loadWorkers(ctx context.Context, tx *sql.Tx, since registry.Revision, c *registry.Changes) error {
 	rows, err := tx.QueryContext(ctx, selectWorker+` WHERE changed > $1 ORDER BY name, uuid`, since)
 	if err != nil {
-		return nil, d.explain("read the workers", err)
+		return d.explain("read the workers", err)
 	}
 	c.Workers, err = collect(rows, scanWorker)
 	if err != nil {
-		return nil, d.explain("read the workers", err)
+		return d.explain("read the workers", err)
 	}
 	if c.Full {
-		return &c, nil
+		return nil
 	}
 	// A uuid that was registered again is no longer among the deletions.
 	rows, err = tx.QueryContext(ctx, `SELECT id FROM deletions WHERE kind = 'worker' AND revision > $1`, since)
 	if err != nil {
-		return nil, d.explain("read the deletions", err)
+		return d.explain("read the deletions", err)
 	}
 	c.Deleted, err = collect(rows, func(row scanner) (id registry.WorkerID, err error) {
 		err = row.Scan(&id)
 		return id, err
 	})
-	if err != nil {
-		return nil, d.explain("read the deletions", err)
-	}
-	return &c, nil
+	return d.explain("read the deletions", err)
 }
 
 // AuditTrail implements registry.Auditor.

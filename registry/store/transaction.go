@@ -13,9 +13,13 @@ import (
 // transaction implements registry.Tx.
 type transaction struct {
 	tx      *sql.Tx
+	conn    *sql.Conn // that tx is open on
+	engine  *Engine
 	rev     registry.Revision
 	keep    int64 // for how many revisions deletions are remembered
 	explain func(doing string, err error) error
+	load    func(ctx context.Context, tx *sql.Tx, since, own registry.Revision) (*registry.Changes, error)
+	patient bool // Patient has been asked
 }
 
 var _ registry.Tx = (*transaction)(nil)
@@ -135,18 +139,34 @@ func (t *transaction) remember(ctx context.Context, kind, id string) error {
 	if err != nil {
 		return t.explain("note a deletion", err)
 	}
+	return t.forget(ctx)
+}
+
+// forget drops the deletions that are too old, and notes how far they go back.
+func (t *transaction) forget(ctx context.Context) error {
 	old := int64(t.rev) - t.keep
 	if old <= 0 {
 		return nil
 	}
-	res, err := t.tx.ExecContext(ctx, `DELETE FROM deletions WHERE revision <= $1`, old)
-	if err != nil {
-		return t.explain("forget deletions", err)
+	forgotten := false
+	for _, statement := range []string{
+		`DELETE FROM deletions WHERE revision <= $1`,
+		`DELETE FROM rule_deletions WHERE revision <= $1`,
+	} {
+		res, err := t.tx.ExecContext(ctx, statement, old)
+		if err != nil {
+			return t.explain("forget deletions", err)
+		}
+		n, err := res.RowsAffected()
+		if err != nil {
+			return t.explain("forget deletions", err)
+		}
+		forgotten = forgotten || n > 0
 	}
-	if n, err := res.RowsAffected(); err != nil || n == 0 {
-		return t.explain("forget deletions", err)
+	if !forgotten {
+		return nil
 	}
-	_, err = t.tx.ExecContext(ctx, `UPDATE registry_state SET forgotten = $1 WHERE id = 1`, old)
+	_, err := t.tx.ExecContext(ctx, `UPDATE registry_state SET forgotten = $1 WHERE id = 1`, old)
 	return t.explain("forget deletions", err)
 }
 
@@ -217,4 +237,12 @@ func (t *transaction) Audit(ctx context.Context, e registry.AuditEntry) error {
 
 func nullJSON(data []byte) sql.NullString {
 	return sql.NullString{String: string(data), Valid: data != nil}
+}
+
+// Revision implements registry.StateTx.
+func (t *transaction) Revision() registry.Revision { return t.rev }
+
+// Since implements registry.StateTx.
+func (t *transaction) Since(ctx context.Context, since registry.Revision) (*registry.Changes, error) {
+	return t.load(ctx, t.tx, since, 1)
 }

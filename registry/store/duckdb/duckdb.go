@@ -78,7 +78,9 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.release())
 	}
-	engine := store.Engine{Name: path, Explain: explainer(path), OneWriter: true, KeepDeletions: o.KeepDeletions}
+	engine := store.Engine{
+		Name: path, Explain: explainer(path), OneWriter: true, KeepDeletions: o.KeepDeletions, Append: appendRows,
+	}
 	return &Store{Database: store.New(db, engine, o.Logger), db: db, lock: lock}, nil
 }
 

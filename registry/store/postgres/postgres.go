@@ -84,7 +84,7 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 		Explain: func(err error) error { return explain(name, err) },
 		// One state throughout, however many queries it takes.
 		ReadOptions: &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
-		AfterChange: notify, KeepDeletions: o.KeepDeletions,
+		AfterChange: notify, KeepDeletions: o.KeepDeletions, Append: copyRows, Patient: patient,
 	}, o.Logger)
 	return s, nil
 }
