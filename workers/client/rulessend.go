@@ -141,6 +141,10 @@ func repeatable(status int) bool {
 	}
 }
 
+// ErrRefused is in the chain of errors that a gateway answered, as against those of
+// calls that never reached one.
+var ErrRefused = errors.New("the gateway refused the rules")
+
 // refusal reads RFC 9457 problems and the contract's {description, error}.
 func (r *Rules) refusal(resp *http.Response) *fault.Error {
 	kind := fault.HTTPKind(resp.StatusCode)
@@ -164,11 +168,11 @@ func (r *Rules) refusal(resp *http.Response) *fault.Error {
 	}
 	switch {
 	case err != nil:
-		return f.Wrap(err)
+		return f.Wrap(errors.Join(ErrRefused, err))
 	case body.Code != "":
 		f.Code, f.Detail, f.Violations, f.Worker = body.Code, body.Detail, body.Errors, body.Worker
 	case body.Error != "":
 		f.Code, f.Detail = body.Error, body.Description
 	}
-	return f
+	return f.Wrap(ErrRefused)
 }

@@ -141,7 +141,7 @@ func csvError(err error) error {
 	case errors.Is(p.Err, csv.ErrFieldCount):
 		return fmt.Errorf("line %d has another number of fields than the first line; is the delimiter right, or is the line cut off?", p.Line)
 	case p.StartLine != p.Line:
-		return fmt.Errorf("line %d, in the row that begins in line %d: %w", p.Line, p.StartLine, p.Err)
+		return fmt.Errorf("line %d, in the row that begins there: %w", p.StartLine, p.Err)
 	default:
 		return fmt.Errorf("line %d: %w", p.Line, p.Err)
 	}

@@ -189,23 +189,36 @@ func (w *Worker) transformFailure(ctx context.Context, t *Transformation, err er
 	if !errors.As(err, &f) {
 		f = fault.New(fault.Internal, "transform_failed", "%s", err).Wrap(err)
 	} else {
-		f = t.expired(f)
+		f = t.refused(f)
 	}
 	w.cfg.Logger.LogAttrs(ctx, slog.LevelError, "the transformation failed",
 		slog.String("code", f.Code), slog.String("error", err.Error()), causeAttr(f))
 	return f
 }
 
-// expired explains what a gateway says of a token that ran out during the run: a
-// 401 of this worker's would say that the run's token was bad from the start.
-func (t *Transformation) expired(f *fault.Error) *fault.Error {
-	if f.Kind != fault.Unauthenticated {
+// refused tells what a gateway said against the rules apart from what this worker
+// says against the request: its 401 or 400 would blame whoever started the run. A
+// conflict stays one: the run has ended, or a newer one has begun.
+func (t *Transformation) refused(f *fault.Error) *fault.Error {
+	if !errors.Is(f, client.ErrRefused) || f.Kind == fault.Conflict {
 		return f
 	}
-	detail := "the gateway did not take the run's token: " + f.Detail
-	if e := t.Principal.Expires; !e.IsZero() && time.Now().After(e) {
+	detail := "the gateway refused the rules: " + f.Detail
+	for i, v := range f.Violations {
+		const most = 10
+		if i == most {
+			detail += fmt.Sprintf("; and %d more", len(f.Violations)-most)
+			break
+		}
+		detail += "; " + v.Pointer + " " + v.Detail
+	}
+	if e := t.Principal.Expires; f.Kind == fault.Unauthenticated && !e.IsZero() && time.Now().After(e) {
 		detail = fmt.Sprintf("the run's token expired at %s, before its rules were posted; give the step's client longer access tokens",
 			e.UTC().Format(time.RFC3339))
 	}
-	return fault.New(fault.BadWorker, f.Code, "%s", detail).Wrap(f)
+	kind := fault.BadWorker
+	if f.Kind == fault.Unavailable || f.Kind == fault.Timeout {
+		kind = f.Kind
+	}
+	return fault.New(kind, f.Code, "%s", detail).Wrap(f)
 }
