@@ -13,9 +13,53 @@ import (
 // asked: a worker that hides a few keeps the rest in order.
 const lookahead = 4
 
+// nearby is how many elements are tried by their ids before the table is built: a
+// worker that hides many in a row, or keeps few, need not cost one.
+const nearby = 64
+
 // retryVerbatim is how often a worker that is known to write its elements anew
 // is tried byte for byte: once in so many elements.
 const retryVerbatim = 64
+
+// run consumes elements that came byte for byte and in order, each with the comma
+// behind it, as far as the window shows them whole: what most of a reply is. It
+// ends, without an error, before whatever is not of that kind.
+func (m *matcher) run() error {
+	if m.reformats {
+		return nil
+	}
+	rest := m.w.rest()
+	at := 0
+	for k := m.inOrder(rest); k >= 0; k = m.inOrder(rest[at:]) {
+		if err := m.show(k); err != nil {
+			return err
+		}
+		m.verbatim++
+		at += m.b.Length(k) + 1
+	}
+	m.w.pos += at
+	return nil
+}
+
+// inOrder returns which of the next elements text begins with, a comma behind it;
+// -1 when it is none of them.
+func (m *matcher) inOrder(text []byte) int {
+	for k := m.cursor; k < m.o.To && k < m.cursor+lookahead; k++ {
+		raw, _, idTo := m.b.Shape(k)
+		n := len(raw)
+		if len(text) <= n || text[n] != ',' {
+			continue
+		}
+		// The end of the id tells neighbours apart at once.
+		if idTo >= 8 && binary.LittleEndian.Uint64(text[idTo-8:]) != binary.LittleEndian.Uint64(raw[idTo-8:]) {
+			continue
+		}
+		if bytes.Equal(text[:n], raw) {
+			return k
+		}
+	}
+	return -1
+}
 
 // sameBytes looks for the element that the window's next bytes are, byte for
 // byte, and consumes it; -1 when there is none. Equal bytes are the whole proof:
@@ -84,8 +128,8 @@ func (m *matcher) guess() int {
 	if size < 0 {
 		return -1
 	}
-	k, ok := m.b.Find(rest[from : from+size])
-	if !ok || k < m.o.From || k >= m.o.To {
+	k, ok := m.find(rest[from : from+size])
+	if !ok {
 		return -1
 	}
 	return k
@@ -162,6 +206,19 @@ func (m *matcher) ordinal(id []byte) (int, bool) {
 		if bytes.Equal(m.b.ID(k), id) {
 			return k, true
 		}
+	}
+	return m.find(id)
+}
+
+// find is ordinal for an element that is none of the next few.
+func (m *matcher) find(id []byte) (int, bool) {
+	if !m.searched {
+		for k := m.cursor; k < m.o.To && k < m.cursor+nearby; k++ {
+			if bytes.Equal(m.b.ID(k), id) {
+				return k, true
+			}
+		}
+		m.searched = true // the table will be there from now on
 	}
 	k, ok := m.b.Find(id)
 	return k, ok && k >= m.o.From && k < m.o.To

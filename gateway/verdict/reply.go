@@ -55,6 +55,7 @@ type matcher struct {
 	// How the elements came: byte for byte, or written anew.
 	verbatim, parsed int
 	reformats        bool
+	searched         bool // the table of ids has been asked
 }
 
 func (m *matcher) read(r io.Reader, b *element.Batch, o ReplyOptions, hint *Hint) (*Set, error) {
@@ -72,7 +73,7 @@ func (m *matcher) start(r io.Reader, b *element.Batch, o ReplyOptions, hint *Hin
 	m.b, m.o, m.hint = b, o, hint
 	m.set = NewHidden(o.To - o.From)
 	m.cursor, m.verbatim, m.parsed = o.From, 0, 0
-	m.reformats = hint.reformats()
+	m.reformats, m.searched = hint.reformats(), false
 }
 
 // stop lets go of all that belongs to the request.
@@ -227,6 +228,9 @@ func (m *matcher) elements() error {
 		return nil
 	}
 	for {
+		if err := m.run(); err != nil {
+			return err
+		}
 		if err := m.element(); err != nil {
 			return err
 		}

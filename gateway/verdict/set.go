@@ -85,6 +85,36 @@ func (s *Set) CountVisible() int {
 	return n
 }
 
+// next returns the first visible element from i on, or Len.
+func (s *Set) next(i int) int { return s.seek(i, 0) }
+
+// gap returns the first hidden element from i on, or Len.
+func (s *Set) gap(i int) int { return s.seek(i, ^uint64(0)) }
+
+// seek returns the first element from i on whose bit is not that of flip.
+func (s *Set) seek(i int, flip uint64) int {
+	for w := i >> 6; w < len(s.visible); w++ {
+		word := s.visible[w] ^ flip
+		if w == i>>6 {
+			word &= ^uint64(0) << (i & 63)
+		}
+		if word != 0 {
+			return min(w<<6+bits.TrailingZeros64(word), s.n)
+		}
+	}
+	return s.n
+}
+
+// runs returns how many runs of visible elements there are.
+func (s *Set) runs() (n int) {
+	last := uint64(0)
+	for _, w := range s.visible {
+		n += bits.OnesCount64(w &^ (w<<1 | last))
+		last = w >> 63
+	}
+	return n
+}
+
 // Any reports whether any element may be seen.
 func (s *Set) Any() bool {
 	for _, w := range s.visible {

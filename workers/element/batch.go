@@ -59,6 +59,12 @@ func (b *Batch) Raw(i int) []byte {
 	return b.body[r.from:r.to:r.to]
 }
 
+// Length returns the number of element i's own bytes.
+func (b *Batch) Length(i int) int {
+	r := &b.recs[i]
+	return int(r.to - r.from)
+}
+
 // ID returns element i's elementId, decoded.
 func (b *Batch) ID(i int) []byte { return text(b.body, b.arena, b.recs[i].id) }
 
