@@ -40,6 +40,8 @@ type Config struct {
 	Rules   Rules   `key:"rules"`
 	Drain   Drain   `key:"drain"`
 	Log     Log     `key:"log"`
+
+	Transformations Transformations `key:"transformations"`
 }
 
 // HTTP is the listener of the API.
@@ -66,7 +68,7 @@ type Auth struct {
 	Issuers      []Issuer `key:"issuers" doc:"several issuers, in place of auth.issuer and auth.audience" allowed:"a list of {issuer, audience, usernamePrefix, groupsPrefix, mapRoles, discoveryURL}; as a variable, in JSON; both prefixes are mandatory for all but the first"`
 	DiscoveryURL string   `key:"discoveryURL" doc:"internal address of the issuer, when it differs from the public one; goes with auth.issuer" allowed:"an http or https URL"`
 	CAFile       string   `key:"caFile" doc:"certificates that sign the issuer's, beside the system's" allowed:"a PEM file"`
-	ClientID     string   `key:"clientID" doc:"the gateway's own client, for token exchange" allowed:"a name; goes with a client secret"`
+	ClientID     string   `key:"clientID" doc:"the gateway's own client, for token exchange and for reading users, groups and clients" allowed:"a name; goes with a client secret"`
 	// ClientSecret is the secret itself, read from ClientSecretFile when that is set.
 	ClientSecret       Secret        `key:"clientSecret" doc:"secret of auth.clientID; better given as a file" allowed:"text"`
 	ClientSecretFile   string        `key:"clientSecretFile" doc:"file with the secret of auth.clientID" allowed:"a file of at most 64 KiB"`
@@ -145,6 +147,11 @@ type Filter struct {
 // Rules is about Graph Access Rules.
 type Rules struct {
 	Enabled bool `key:"enabled" doc:"apply Graph Access Rules before any worker is asked: what no rule shows is not visible" allowed:"true or false"`
+}
+
+// Transformations is about rule transformations.
+type Transformations struct {
+	SecretsDir string `key:"secretsDir" doc:"directory of the files with the secrets of the steps' clients" allowed:"a directory"`
 }
 
 // Drain is how the gateway ends.

@@ -128,6 +128,7 @@ func TestEveryNameHasAWorkingVariable(t *testing.T) {
 		"limits.inflightBytes": "64MiB", "limits.requests": "64", "limits.principalShare": "40",
 		"filter.minWorkers": "1", "filter.unknownMembers": "drop", "rules.enabled": "false",
 		"drain.grace": "0s", "drain.timeout": "1s", "log.level": "debug", "log.format": "text",
+		"transformations.secretsDir": t.TempDir(),
 	}
 	var environ []string
 	for _, f := range config.Fields() {

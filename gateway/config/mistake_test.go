@@ -94,7 +94,7 @@ func TestBadValues(t *testing.T) {
 		{"LIMITS_DEFAULTTIMEOUT=2m", "longer than limits.maxTimeout with 1m"}, {"LIMITS_REQUESTS=63", "limits.requests is 63"},
 		{"LIMITS_PRINCIPALSHARE=0", "limits.principalShare is 0"}, {"LIMITS_PRINCIPALSHARE=101", "limits.principalShare is 101"},
 		{"LIMITS_REQUESTS=1.5", "not a whole number"}, {"FILTER_MINWORKERS=-1", "filter.minWorkers"},
-		{"FILTER_UNKNOWNMEMBERS=keep", "filter.unknownMembers"}, {"DRAIN_GRACE=1h", "drain.grace"}, {"LOG_FORMAT=xml", "log.format"},
+		{"FILTER_UNKNOWNMEMBERS=keep", "filter.unknownMembers"}, {"DRAIN_GRACE=1h", "drain.grace"}, {"TRANSFORMATIONS_SECRETSDIR=/nowhere/at/all", "transformations.secretsDir"}, {"LOG_FORMAT=xml", "log.format"},
 		{"CONFIG_VERSION=1", "is not a known variable"}, {"CONFIG=x", "is not a known variable"},
 	} {
 		t.Run(c.pair, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -48,6 +49,7 @@ func (r *reader) validate(cfg *Config, bad map[string]bool) {
 	c.workers(&cfg.Workers)
 	c.limits(&cfg.Limits)
 	c.filter(&cfg.Filter)
+	c.directory("transformations.secretsDir", cfg.Transformations.SecretsDir)
 	c.between("drain.grace", cfg.Drain.Grace, 0, 10*time.Minute)
 	c.between("drain.timeout", cfg.Drain.Timeout, 1, time.Hour)
 	c.log(&cfg.Log)
@@ -142,6 +144,18 @@ func (c *checker) filter(f *Filter) {
 	}
 	if f.UnknownMembers != RefuseUnknown && f.UnknownMembers != DropUnknown {
 		c.wrong("filter.unknownMembers", "%q is not known", f.UnknownMembers)
+	}
+}
+
+// directory checks a directory, when one is named.
+func (c *checker) directory(key, name string) {
+	if name == "" {
+		return
+	}
+	if info, err := os.Stat(name); err != nil {
+		c.wrong(key, "cannot be read: %v", err)
+	} else if !info.IsDir() {
+		c.wrong(key, "%s is not a directory", name)
 	}
 }
 
