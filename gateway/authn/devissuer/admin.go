@@ -28,13 +28,13 @@ func (i *Issuer) adminRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+adminPath+"/clients", i.asAdmin(i.adminClients))
 }
 
-// asAdmin lets the directory client in: 401 for a bad token, 403 for another's.
+// asAdmin lets the gateway's own client in: 401 for a bad token, 403 for another's.
 func (i *Issuer) asAdmin(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		raw, err := token.FromHeader(r.Header)
 		if err == nil {
 			claims, bad := i.readOwn(raw)
-			if bad == nil && claims["azp"] == ClientDirectory {
+			if bad == nil && claims["azp"] == ClientGateway {
 				next(w, r)
 				return
 			}

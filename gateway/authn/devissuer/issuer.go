@@ -1,6 +1,6 @@
 // Package devissuer is an issuer of access tokens for development and tests. It
 // speaks the paths and the token shapes of a Keycloak realm named muster, knows
-// three people and five clients whose secrets are public, and therefore listens
+// three people and four clients whose secrets are public, and therefore listens
 // on loopback addresses only.
 package devissuer
 

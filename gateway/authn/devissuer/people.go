@@ -12,12 +12,9 @@ const (
 	ClientCLI = "muster-cli"
 	// ClientGraph is the graph service's client; its secret is its name.
 	ClientGraph = "graph-service"
-	// ClientGateway is the gateway's own client, for token exchange; its secret
-	// is its name.
+	// ClientGateway is the gateway's own client, for token exchange and for
+	// reading users, groups and clients; its secret is its name.
 	ClientGateway = "muster-gateway"
-	// ClientDirectory is the gateway's client for reading users, groups and
-	// clients; its secret is its name.
-	ClientDirectory = "muster-directory"
 	// ClientLoader is the client that a rule transformation's worker acts as; its
 	// secret is its name.
 	ClientLoader = "rule-loader"
@@ -56,7 +53,6 @@ var clients = []client{
 	{id: ClientCLI, grants: []string{grantPassword, grantDevice, grantRefresh}},
 	{id: ClientGraph, secret: ClientGraph, grants: []string{grantClient}},
 	{id: ClientGateway, secret: ClientGateway, grants: []string{grantClient, grantExchange}},
-	{id: ClientDirectory, secret: ClientDirectory, grants: []string{grantClient}},
 	{id: ClientLoader, secret: ClientLoader, grants: []string{grantClient}, roles: []string{RoleRules}},
 }
 

@@ -128,7 +128,7 @@ func (d *Directory) clientToken(ctx context.Context, clientID, clientSecret stri
 // adminToken returns a token for the admin endpoints.
 func (d *Directory) adminToken(ctx context.Context) (string, error) {
 	if d.secret == nil {
-		return "", unavailable("this gateway may not read Keycloak's users, groups and clients: configure auth.adminClientID")
+		return "", unavailable("this gateway may not read Keycloak's users, groups and clients: configure auth.clientID")
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -23,7 +23,7 @@ import (
 
 func directory(t *testing.T, issuer string, change func(*keycloak.DirectoryConfig)) *keycloak.Directory {
 	t.Helper()
-	c := keycloak.DirectoryConfig{Issuer: issuer, ClientID: devissuer.ClientDirectory, ClientSecret: devissuer.ClientDirectory}
+	c := keycloak.DirectoryConfig{Issuer: issuer, ClientID: devissuer.ClientGateway, ClientSecret: devissuer.ClientGateway}
 	if change != nil {
 		change(&c)
 	}
@@ -59,7 +59,7 @@ func TestADirectoryReadsEveryPage(t *testing.T) {
 			t.Errorf("page size %d: groups %v, %v", size, got, err)
 		}
 		got, err = d.ServiceAccounts(t.Context())
-		want = []string{"service-account-graph-service", "service-account-muster-directory", "service-account-muster-gateway", "service-account-rule-loader"}
+		want = []string{"service-account-graph-service", "service-account-muster-gateway", "service-account-rule-loader"}
 		if err != nil || !slices.Equal(got, want) {
 			t.Errorf("page size %d: clients %v, %v", size, got, err)
 		}
@@ -93,7 +93,7 @@ func TestADirectoryGivesFreshTokensOfClients(t *testing.T) {
 	if !fault.Is(err, token.CodeUnavailable) || strings.Contains(fmt.Sprintf("%v %+v", err, errors.Unwrap(err)), "alice") {
 		t.Errorf("a wrong secret: %v", err)
 	}
-	if _, err := d.Users(t.Context()); !fault.Is(err, token.CodeUnavailable) || !strings.Contains(err.Error(), "auth.adminClientID") {
+	if _, err := d.Users(t.Context()); !fault.Is(err, token.CodeUnavailable) || !strings.Contains(err.Error(), "auth.clientID") {
 		t.Errorf("without an admin client: %v", err)
 	}
 }
@@ -276,7 +276,7 @@ func testDirectory(t *testing.T, s *server) {
 		t.Errorf("groups %q, %v", got, err)
 	}
 	got, err = d.ServiceAccounts(t.Context())
-	want = []string{"service-account-graph-service", "service-account-muster-directory", "service-account-muster-gateway", "service-account-rule-loader"}
+	want = []string{"service-account-graph-service", "service-account-muster-gateway", "service-account-rule-loader"}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("clients %v, %v", got, err)
 	}

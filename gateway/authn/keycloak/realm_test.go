@@ -75,8 +75,8 @@ func TestTheShippedRealmHoldsNoSecretsAndNoPeople(t *testing.T) {
 		t.Error("groups are shipped; they belong to the test's overlay")
 	}
 	want := map[string]realmUser{
-		"muster-directory": {ClientRoles: map[string][]string{"realm-management": {"view-users", "view-clients", "query-groups"}}},
-		"rule-loader":      {Roles: []string{"muster-rules-write"}},
+		"muster-gateway": {ClientRoles: map[string][]string{"realm-management": {"view-users", "view-clients", "query-groups"}}},
+		"rule-loader":    {Roles: []string{"muster-rules-write"}},
 	}
 	for _, u := range r.Users {
 		may, known := want[u.Client]
@@ -142,9 +142,7 @@ func TestClientsMayDoWhatTheyNeedAndNoMore(t *testing.T) {
 		"muster-gateway": {service: true, exchange: true},
 		"graph-service":  {service: true},
 		"rule-loader":    {service: true},
-
-		"muster-directory": {service: true},
-		"sample-worker":    {},
+		"sample-worker":  {},
 	}
 	for _, c := range r.Clients {
 		got := may{
