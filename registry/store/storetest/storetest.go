@@ -55,6 +55,7 @@ func Run(t *testing.T, b Backend) {
 		{"Following", followTests()},
 		{"Update", updateTests()},
 		{"Replicas", replicaTests()},
+		{"Runs", runTests()},
 		{"Crash", crashTests()},
 	} {
 		t.Run(group.name, func(t *testing.T) {
