@@ -147,7 +147,11 @@ const (
 
 func (f *filterHandler) replyBytes(body int64) int64 {
 	workers := int64(len(f.d.Snapshot().GraphSecurity()))
-	return body/indexShare + workers*min(replyWindow, body+(4<<10))
+	held := body / indexShare
+	if f.d.Pipeline.RulesOn() {
+		held += body + body/indexShare // what rules leave is a body of its own
+	}
+	return held + workers*min(replyWindow, body+(4<<10))
 }
 
 func (f *filterHandler) decide(ctx context.Context, w http.ResponseWriter, body *body, in pipeline.Input) (int, error) {
@@ -171,7 +175,7 @@ func (f *filterHandler) decide(ctx context.Context, w http.ResponseWriter, body 
 			return 0, err
 		}
 	}
-	f.answer(ctx, w, verdict.NewAnswer(req, d.Nodes, d.Relationships, opts), d)
+	f.answer(ctx, w, d.Answer(opts), d)
 	return http.StatusOK, nil
 }
 
@@ -217,22 +221,9 @@ func (m *elementMetrics) count(s *verdict.Set) {
 	if s == nil {
 		return
 	}
-	visible := s.CountVisible()
+	visible, stripped, masked := s.Counts()
 	m.visible.Add(float64(visible))
 	m.hidden.Add(float64(s.Len() - visible))
-	stripped, masked := 0, 0
-	last := -1
-	for _, c := range s.Strips() {
-		if i := int(c.Ordinal); i != last && s.Visible(i) {
-			stripped, last = stripped+1, i
-		}
-	}
-	last = -1
-	for _, c := range s.Masks() {
-		if i := int(c.Ordinal); i != last && s.Visible(i) {
-			masked, last = masked+1, i
-		}
-	}
 	m.stripped.Add(float64(stripped))
 	m.masked.Add(float64(masked))
 }

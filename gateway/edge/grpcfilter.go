@@ -209,10 +209,10 @@ func sendVerdicts(ss gatewayv1.GraphSecurity_FilterServer, kind workerv1.Kind, s
 		return nil
 	}
 	size := plainChunk
-	if len(s.Strips())+len(s.Masks()) > 0 {
+	if s.Marked() {
 		size = markedChunk
 	}
-	for _, c := range s.AppendChunks(nil, size) {
+	for c := range s.Chunks(size) {
 		err := ss.Send(&gatewayv1.FilterResponse{Message: &gatewayv1.FilterResponse_Chunk{
 			Chunk: &gatewayv1.VerdictChunk{Kind: kind, Verdicts: c},
 		}})

@@ -7,46 +7,58 @@ import (
 	"github.com/muster-fleet/muster/workers/element"
 )
 
-// explain says who took what away: each worker, and the closure where before,
-// the relationships' verdicts without it, is not nil.
-func explain(req *element.Request, outcomes []fanout.Outcome, before, after *verdict.Set) []verdict.Explanation {
-	nodes, rels := sources(outcomes, before, after)
+// explain says who took what away.
+func (e *explained) explain(req *element.Request) []verdict.Explanation {
 	// An empty list, not nil: the answer has been explained, and nothing was
 	// taken away.
 	out := []verdict.Explanation{}
 	if req.Nodes != nil {
-		out = append(out, verdict.Explain(req.Nodes, nodes)...)
+		out = append(out, verdict.Explain(req.Nodes, e.nodes)...)
 	}
 	if req.Relationships != nil {
-		out = append(out, verdict.Explain(req.Relationships, rels)...)
+		out = append(out, verdict.Explain(req.Relationships, e.rels)...)
 	}
 	return out
 }
 
-// sources are what each worker said, and the closure.
-func sources(outcomes []fanout.Outcome, before, after *verdict.Set) (nodes, rels []verdict.SourceSet) {
+// workers adds what each worker said, and the closure where before, the
+// relationships' verdicts without it, is not nil.
+func (e *explained) workers(outcomes []fanout.Outcome, before, after *verdict.Set) {
 	for i := range outcomes {
 		o := &outcomes[i]
 		cause := causeOf(o)
-		nodes = append(nodes, verdict.SourceSet{Cause: cause, Set: o.Nodes})
-		rels = append(rels, verdict.SourceSet{Cause: cause, Set: o.Relationships})
+		e.nodes = append(e.nodes, verdict.SourceSet{Cause: cause, Set: o.Nodes})
+		e.rels = append(e.rels, verdict.SourceSet{Cause: cause, Set: o.Relationships})
 	}
 	if before != nil {
-		rels = append(rels, verdict.Closure(before, after))
+		e.rels = append(e.rels, verdict.Closure(before, after))
 	}
-	return nodes, rels
+}
+
+// lift turns outcomes over what rules left into outcomes over everything.
+func lift(outcomes []fanout.Outcome, byNodes, byRels *verdict.Set) []fanout.Outcome {
+	out := make([]fanout.Outcome, len(outcomes))
+	for i, o := range outcomes {
+		if o.Nodes != nil {
+			o.Nodes = verdict.Lift(byNodes, o.Nodes)
+		}
+		if o.Relationships != nil {
+			o.Relationships = verdict.Lift(byRels, o.Relationships)
+		}
+		out[i] = o
+	}
+	return out
 }
 
 // explain is the same for elements that are no longer there. Ordinals are those
 // of the first place of each element.
-func (s *Stream) explain(outcomes []fanout.Outcome, nodes, before, rels *verdict.Set) []verdict.Explanation {
-	bySource, relsBySource := sources(outcomes, before, rels)
+func (s *Stream) explain(e explained, nodes, rels *verdict.Set) []verdict.Explanation {
 	out := []verdict.Explanation{}
 	if nodes != nil {
-		out = append(out, s.explainKind(element.Nodes, nodes, bySource)...)
+		out = append(out, s.explainKind(element.Nodes, nodes, e.nodes)...)
 	}
 	if rels != nil {
-		out = append(out, s.explainKind(element.Relationships, rels, relsBySource)...)
+		out = append(out, s.explainKind(element.Relationships, rels, e.rels)...)
 	}
 	return out
 }

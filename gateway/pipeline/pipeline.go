@@ -1,12 +1,13 @@
 // Package pipeline is the line that a filter request goes through, and the place
 // to begin reading the gateway:
 //
-//	snapshot -> (rules) -> workers to ask -> fan-out -> meet -> close -> decision
+//	snapshot -> rules -> workers to ask -> fan-out -> meet -> close -> decision
 //
 // A stage takes a value and returns a value; nothing here keeps state between
 // requests. Verdicts only ever take away: the decision for an element is the
-// meet over all active workers (law 1), so the order in which they answer, how
-// they are called and whether their batches were split never change it.
+// meet over the rules and all active workers (law 1), so the order in which they
+// answer, how they are called and whether their batches were split never change
+// it. Workers get what the rules leave, and nothing else.
 package pipeline
 
 import (
@@ -18,6 +19,7 @@ import (
 
 	"github.com/muster-fleet/muster/gateway/authn"
 	"github.com/muster-fleet/muster/gateway/fanout"
+	"github.com/muster-fleet/muster/gateway/rules"
 	"github.com/muster-fleet/muster/gateway/verdict"
 	"github.com/muster-fleet/muster/proto/fault"
 	"github.com/muster-fleet/muster/registry"
@@ -42,13 +44,15 @@ type Asker interface {
 	Open(ctx context.Context, call *fanout.StreamCall) (*fanout.Stream, error)
 }
 
-// Deps are what the line stands on; Standings may be nil.
+// Deps are what the line stands on; Standings and Rules may be nil.
 type Deps struct {
 	// Snapshots returns the newest snapshot, never nil.
 	Snapshots func() *registry.Snapshot
 	Fleet     Asker
 	// Standings tells what this replica has observed of a worker.
 	Standings func(registry.WorkerID) registry.State
+	// Rules evaluates Graph Access Rules; nil when they are switched off.
+	Rules *rules.Engine
 }
 
 // Filter decides requests. It is safe for concurrent use.
@@ -97,10 +101,30 @@ type Decision struct {
 	Nodes, Relationships *verdict.Set
 	// Explanations say who hid, stripped or masked what; nil unless asked for.
 	Explanations []verdict.Explanation
+
+	req   *element.Request
+	ruled *ruled
+	// leftNodes and leftRels are the merged verdicts over what the rules left,
+	// when that was written out for the workers.
+	leftNodes, leftRels *verdict.Set
 }
 
-// Release ends the use of a decision.
-func (d *Decision) Release() { d.Nodes, d.Relationships, d.Explanations = nil, nil, nil }
+// Answer assembles the body of the answer. It must not outlive the decision or
+// its request. The decision of a Stream has none: its elements are gone.
+func (d *Decision) Answer(o verdict.AnswerOptions) *verdict.Answer {
+	if d.leftNodes != nil || d.leftRels != nil {
+		return verdict.NewAnswer(d.ruled.left, d.leftNodes, d.leftRels, o)
+	}
+	return verdict.NewAnswer(d.req, d.Nodes, d.Relationships, o)
+}
+
+// Release ends the use of a decision, its sets and its answer.
+func (d *Decision) Release() {
+	if d.ruled != nil {
+		d.ruled.release()
+	}
+	*d = Decision{}
+}
 
 // Decide takes a request through the line. The deadline is the context's. Its
 // errors are *fault.Error; there is no decision beside an error.
@@ -110,30 +134,81 @@ func (f *Filter) Decide(ctx context.Context, in Input) (*Decision, error) {
 	if err != nil {
 		return nil, err
 	}
-	outcomes, err := f.deps.Fleet.Ask(ctx, &fanout.Call{
-		Snapshot: snapshot, Workers: workers, Request: in.Request,
-		Principal: in.Caller.Principal, Token: in.Caller.Token,
-		Hops: in.Hops, Standing: f.deps.Standings, Body: in.Body,
-	})
-	if err != nil {
-		return nil, fault.From(err)
-	}
 	d, err := newDecision(snapshot)
 	if err != nil {
 		return nil, err
 	}
+	d.req = in.Request
+	req, body := in.Request, in.Body
+	if p := f.program(snapshot, in.Caller); p != nil {
+		d.ruled = newRuled(p, in.Request, len(workers) > 0, in.Explain)
+		req, body = d.ruled.left, d.ruled.pin(in.Body)
+	}
+	var outcomes []fanout.Outcome
+	if req != nil {
+		outcomes, err = f.deps.Fleet.Ask(ctx, &fanout.Call{
+			Snapshot: snapshot, Workers: workers, Request: req,
+			Principal: in.Caller.Principal, Token: in.Caller.Token,
+			Hops: in.Hops, Standing: f.deps.Standings, Body: body,
+		})
+	}
+	if err != nil {
+		d.Release()
+		return nil, fault.From(err)
+	}
 	d.Complete = complete(outcomes)
-	d.Nodes = meet(in.Request.Nodes, outcomes, func(o *fanout.Outcome) *verdict.Set { return o.Nodes })
-	d.Relationships = meet(in.Request.Relationships, outcomes, func(o *fanout.Outcome) *verdict.Set { return o.Relationships })
-	var before *verdict.Set
-	if in.Explain && in.Request.Type == element.TypeGraph {
-		before = d.Relationships.Clone()
-	}
-	verdict.Close(in.Request, d.Nodes, d.Relationships)
-	if in.Explain {
-		d.Explanations = explain(in.Request, outcomes, before, d.Relationships)
-	}
+	d.merge(in.Explain, outcomes)
 	return d, nil
+}
+
+// merge brings together what rules and workers said.
+func (d *Decision) merge(explain bool, outcomes []fanout.Outcome) {
+	req := d.req
+	var byNodes, byRels *verdict.Set // what the rules say; nil when they are off
+	if d.ruled != nil {
+		byNodes, byRels = d.ruled.sets()
+	}
+	switch {
+	case d.ruled != nil && d.ruled.left == nil: // nobody was asked
+		d.Nodes, d.Relationships = byNodes, byRels
+	case d.ruled != nil && d.ruled.left != req:
+		d.leftNodes, d.leftRels = meet(d.ruled.left.Nodes, outcomes, nodesOf), meet(d.ruled.left.Relationships, outcomes, relsOf)
+		d.Nodes, d.Relationships = widen(byNodes, d.leftNodes), widen(byRels, d.leftRels)
+	default:
+		d.Nodes, d.Relationships = meet(req.Nodes, outcomes, nodesOf), meet(req.Relationships, outcomes, relsOf)
+	}
+	var before *verdict.Set
+	if req.Type == element.TypeGraph {
+		if explain {
+			before = d.Relationships.Clone()
+		}
+		verdict.Close(req, d.Nodes, d.Relationships)
+		if d.leftRels != nil {
+			verdict.Follow(byRels, d.Relationships, d.leftRels)
+		}
+	}
+	if !explain {
+		return
+	}
+	e := explained{}
+	if d.ruled != nil {
+		e = explainRules(byNodes, byRels, &d.ruled.result.Listed)
+		if d.ruled.left != req {
+			outcomes = lift(outcomes, byNodes, byRels)
+		}
+	}
+	e.workers(outcomes, before, d.Relationships)
+	d.Explanations = e.explain(req)
+}
+
+func nodesOf(o *fanout.Outcome) *verdict.Set { return o.Nodes }
+func relsOf(o *fanout.Outcome) *verdict.Set  { return o.Relationships }
+
+func widen(by, narrowed *verdict.Set) *verdict.Set {
+	if narrowed == nil {
+		return nil
+	}
+	return verdict.Widen(by, narrowed)
 }
 
 // workersFor returns the workers that decide a request: every active one. A

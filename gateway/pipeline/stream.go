@@ -5,6 +5,7 @@ import (
 
 	"github.com/muster-fleet/muster/gateway/authn"
 	"github.com/muster-fleet/muster/gateway/fanout"
+	"github.com/muster-fleet/muster/gateway/rules"
 	"github.com/muster-fleet/muster/gateway/verdict"
 	"github.com/muster-fleet/muster/proto/fault"
 	"github.com/muster-fleet/muster/registry"
@@ -34,6 +35,9 @@ type Stream struct {
 	snapshot *registry.Snapshot
 	elements *element.Stream
 	asked    *fanout.Stream
+	asks     bool
+	rules    *rules.Stream // nil when rules are off
+	sent     [2]int        // elements passed on, by kind, when rules are on
 }
 
 // Stream begins a request. Nothing is asked before the first element.
@@ -50,19 +54,41 @@ func (f *Filter) Stream(ctx context.Context, in StreamInput) (*Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Stream{in: in, snapshot: snapshot, elements: element.NewStream(in.Type, in.Options), asked: asked}, nil
+	s := &Stream{
+		in: in, snapshot: snapshot, elements: element.NewStream(in.Type, in.Options),
+		asked: asked, asks: len(workers) > 0,
+	}
+	if p := f.program(snapshot, in.Caller); p != nil {
+		s.rules = p.Stream(in.Type, s.elements, in.Explain)
+	}
+	return s, nil
 }
 
 // Add reads the next elements of a kind, given as the columns of the gRPC
-// contract, and passes on those that have not been there before. data must not
-// be changed by anybody any more. Errors are *fault.Error and end the stream.
+// contract, and passes on those that have not been there before, as far as rules
+// leave them. data must not be changed by anybody any more. Errors are
+// *fault.Error and end the stream.
 func (s *Stream) Add(k element.Kind, base uint64, data []byte, starts, ends []uint32) error {
 	c, err := s.elements.Add(k, base, data, starts, ends)
 	if err != nil {
 		return err
 	}
 	defer c.Release()
-	return s.asked.Send(c)
+	if s.rules == nil {
+		return s.asked.Send(c)
+	}
+	sel, err := s.rules.Add(c)
+	if err != nil || !s.asks {
+		return err
+	}
+	from := s.sent[k-1]
+	s.sent[k-1] += sel.Count()
+	if sel.Whole() {
+		return s.asked.Send(&element.Chunk{From: from, Batch: c.Batch})
+	}
+	left := c.Select(from, sel)
+	defer left.Release()
+	return s.asked.Send(left)
 }
 
 // Decide says that all elements have come, and returns what may be seen. The
@@ -80,8 +106,9 @@ func (s *Stream) Decide() (*Decision, error) {
 		return nil, err
 	}
 	d.Complete = complete(outcomes)
-	nodes := s.meet(element.Nodes, outcomes, func(o *fanout.Outcome) *verdict.Set { return o.Nodes })
-	rels := s.meet(element.Relationships, outcomes, func(o *fanout.Outcome) *verdict.Set { return o.Relationships })
+	byNodes, byRels := s.ruled(element.Nodes), s.ruled(element.Relationships)
+	nodes := s.meet(element.Nodes, byNodes, outcomes, nodesOf)
+	rels := s.meet(element.Relationships, byRels, outcomes, relsOf)
 	var before *verdict.Set
 	if s.in.Type == element.TypeGraph {
 		if s.in.Explain {
@@ -90,19 +117,50 @@ func (s *Stream) Decide() (*Decision, error) {
 		verdict.CloseOver(s.elements, nodes, rels)
 	}
 	if s.in.Explain {
-		d.Explanations = s.explain(outcomes, nodes, before, rels)
+		e := explained{}
+		if s.rules != nil {
+			e = explainRules(byNodes, byRels, s.rules.Listed())
+			outcomes = lift(outcomes, byNodes, byRels)
+		}
+		e.workers(outcomes, before, rels)
+		d.Explanations = s.explain(e, nodes, rels)
 	}
 	d.Nodes, d.Relationships = s.spread(element.Nodes, nodes), s.spread(element.Relationships, rels)
 	return d, nil
 }
 
-func (s *Stream) meet(k element.Kind, outcomes []fanout.Outcome, of func(*fanout.Outcome) *verdict.Set) *verdict.Set {
-	if s.in.Type == element.TypeNodes && k != element.Nodes || s.in.Type == element.TypeRelationships && k != element.Relationships {
+// ruled is what the rules say of a kind; nil when they are off, and for a kind
+// that the stream does not have.
+func (s *Stream) ruled(k element.Kind) *verdict.Set {
+	if s.rules == nil || !s.has(k) {
 		return nil
 	}
-	merged := verdict.NewWhole(s.elements.Len(k))
+	return verdict.Select(s.rules.Selection(k), nil)
+}
+
+func (s *Stream) has(k element.Kind) bool {
+	return s.in.Type == element.TypeGraph || s.in.Type == element.TypeNodes && k == element.Nodes ||
+		s.in.Type == element.TypeRelationships && k == element.Relationships
+}
+
+// meet merges what rules and workers say of a kind.
+func (s *Stream) meet(k element.Kind, by *verdict.Set, outcomes []fanout.Outcome, of func(*fanout.Outcome) *verdict.Set) *verdict.Set {
+	switch {
+	case !s.has(k):
+		return nil
+	case by != nil && len(outcomes) == 0:
+		return by.Clone()
+	}
+	n := s.elements.Len(k)
+	if by != nil {
+		n = s.sent[k-1]
+	}
+	merged := verdict.NewWhole(n)
 	for i := range outcomes {
 		verdict.Meet(merged, of(&outcomes[i]))
+	}
+	if by != nil {
+		return verdict.Widen(by, merged)
 	}
 	return merged
 }
@@ -115,4 +173,9 @@ func (s *Stream) spread(k element.Kind, set *verdict.Set) *verdict.Set {
 }
 
 // Close ends the stream, and every call that is still being made.
-func (s *Stream) Close() { s.asked.Close() }
+func (s *Stream) Close() {
+	if s.rules != nil {
+		s.rules.Close()
+	}
+	s.asked.Close()
+}

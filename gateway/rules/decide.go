@@ -8,6 +8,10 @@ type Result struct {
 	// Nodes and Relationships are what is left of the request's lists; empty for
 	// a list that it does not have.
 	Nodes, Relationships element.Selection
+	// Explain, set before Decide, asks for Listed: the relationships that a rule
+	// lists, among them those that are hidden because an end is.
+	Explain bool
+	Listed  element.Selection
 
 	labels endLabels
 }
@@ -24,6 +28,11 @@ func (r *Result) Any() bool { return r.Nodes.Count()+r.Relationships.Count() > 0
 func (p *Program) Decide(r *element.Request, out *Result) {
 	reset(&out.Nodes, r.Nodes)
 	reset(&out.Relationships, r.Relationships)
+	var listed *element.Selection
+	if out.Explain {
+		listed = &out.Listed
+		reset(listed, r.Relationships)
+	}
 	if p.Empty() {
 		return
 	}
@@ -40,7 +49,7 @@ func (p *Program) Decide(r *element.Request, out *Result) {
 		rels.labels = out.labels
 		rels.labels.note(p, r.Nodes)
 	}
-	rels.batch(r.Relationships, &out.Relationships)
+	rels.batch(r.Relationships, &out.Relationships, listed)
 	out.labels = rels.labels
 	out.labels.forget()
 }

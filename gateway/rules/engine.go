@@ -7,6 +7,7 @@ import (
 	"sync"
 	"weak"
 
+	"github.com/muster-fleet/muster/registry"
 	"github.com/muster-fleet/muster/registry/rule"
 )
 
@@ -166,4 +167,9 @@ func keyOfSubjects(sub rule.Subjects) string {
 
 func appendText(dst []byte, s string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
+}
+
+// Program returns the program of a principal over a snapshot's model and rules.
+func (e *Engine) Program(s *registry.Snapshot, sub rule.Subjects) *Program {
+	return e.ProgramOf(Source{Model: s.Model, Rules: s.Rules, Revision: int64(s.Revision)}, sub)
 }

@@ -26,48 +26,64 @@ type relationMemo struct {
 	found          *relation
 }
 
-// batch judges every relationship of a batch.
-func (r *relations) batch(b *element.Batch, out *element.Selection) {
+// batch judges every relationship of a batch. listed, unless it is nil, gets
+// those that a rule lists, whatever becomes of their ends.
+func (r *relations) batch(b *element.Batch, out, listed *element.Selection) {
 	r.memo = relationMemo{}
 	for i := range b.Len() {
 		from, to := b.EndLabels(i)
-		if !r.graph && (from == nil || to == nil) {
+		whole := from != nil && to != nil
+		if whole && r.find(from, b.Type(i), to) == nil {
 			continue
 		}
-		if from != nil && to != nil {
-			if r.find(from, b.Type(i), to) == nil {
-				continue
+		if !r.graph {
+			if whole && r.knows(from) && r.knows(to) {
+				out.Show(i, 0)
+				if listed != nil {
+					listed.Show(i, 0)
+				}
 			}
-			if !r.graph && (!r.listed(from) || !r.listed(to)) {
-				continue
-			}
-		}
-		if r.graph && !r.connected(b, i, from, to) {
 			continue
 		}
-		out.Show(i, 0)
+		start, end, ok := r.ends(r.at + i)
+		if !whole && (!ok || len(r.derived(b, i, from, to, start, end, true)) == 0) {
+			continue
+		}
+		if listed != nil {
+			listed.Show(i, 0)
+		}
+		if ok && r.nodes.Visible(start) && r.nodes.Visible(end) {
+			out.Show(i, 0)
+		}
 	}
 }
 
-// listed reports whether a rule lists the entity with this label.
-func (r *relations) listed(label []byte) bool { return r.p.labels[string(label)] != nil }
+// knows reports whether a rule lists the entity with this label.
+func (r *relations) knows(label []byte) bool { return r.p.labels[string(label)] != nil }
 
-// connected reports whether both ends are visible nodes of the graph and, where
-// a label was left out, one of theirs makes a relationship that a rule lists.
-func (r *relations) connected(b *element.Batch, i int, from, to []byte) bool {
-	start, end, ok := r.ends(r.at + i)
-	if !ok || !r.nodes.Visible(start) || !r.nodes.Visible(end) {
-		return false
-	}
-	if from != nil && to != nil {
-		return true
-	}
-	for _, x := range r.p.byType[string(b.Type(i))] {
+// derived returns what rules list as a relationship of a graph that leaves one
+// of its labels out, or both: the first one, or all.
+func (r *relations) derived(b *element.Batch, i int, from, to []byte, start, end int, first bool) []*relation {
+	all := r.p.byType[string(b.Type(i))]
+	for k, x := range all {
 		if r.fits(from, x.from, start, x.start) && r.fits(to, x.to, end, x.end) {
-			return true
+			if first {
+				return all[k : k+1]
+			}
+			return r.rest(all[k:], from, to, start, end)
 		}
 	}
-	return false
+	return nil
+}
+
+func (r *relations) rest(all []*relation, from, to []byte, start, end int) []*relation {
+	var out []*relation
+	for _, x := range all {
+		if r.fits(from, x.from, start, x.start) && r.fits(to, x.to, end, x.end) {
+			out = append(out, x)
+		}
+	}
+	return out
 }
 
 // fits compares an end's label, if it was written, or else the node's.

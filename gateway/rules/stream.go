@@ -18,6 +18,9 @@ type Stream struct {
 	chunk   element.Selection
 	nodes   element.Selection
 	edges   element.Selection
+	explain bool
+	listed  element.Selection // as Result.Listed
+	some    element.Selection // of the chunk
 	byNames map[string]uint32
 	room    int // bytes that names of forms may still take
 }
@@ -30,14 +33,17 @@ const (
 
 // Stream begins a request. all knows the elements that have come; its Ends are
 // asked for the relationships of a graph.
-func (p *Program) Stream(t element.Type, all *element.Stream) *Stream {
+//
+// explain asks for Listed.
+func (p *Program) Stream(t element.Type, all *element.Stream, explain bool) *Stream {
 	s := &Stream{
-		p: p, d: p.decider(true), room: streamNames,
+		p: p, d: p.decider(true), explain: explain, room: streamNames,
 		byNames: map[string]uint32{},
 	}
 	s.rels = relations{p: p, graph: t == element.TypeGraph, nodes: &s.nodes, ends: all.Ends}
 	s.nodes.Reset(0)
 	s.edges.Reset(0)
+	s.listed.Reset(0)
 	return s
 }
 
@@ -48,11 +54,7 @@ func (s *Stream) Add(c *element.Chunk) (*element.Selection, error) {
 	b := c.Batch
 	s.chunk.Reset(b.Len())
 	if b.Kind() == element.Relationships {
-		if len(s.p.relations) > 0 {
-			s.rels.at = c.From
-			s.rels.batch(b, &s.chunk)
-		}
-		s.edges.Append(&s.chunk, func(*element.Form) uint32 { return 0 }) // relationships stay whole
+		s.relationships(c)
 		return &s.chunk, nil
 	}
 	if len(s.p.labels) > 0 {
@@ -69,6 +71,24 @@ func (s *Stream) Add(c *element.Chunk) (*element.Selection, error) {
 			"the nodes differ too much in their labels or in the names of their properties to be judged in one stream; split the call")
 	}
 	return &s.chunk, nil
+}
+
+// relationships judges a chunk of relationships; they stay whole.
+func (s *Stream) relationships(c *element.Chunk) {
+	var some *element.Selection
+	if s.explain {
+		some = &s.some
+		some.Reset(c.Batch.Len())
+	}
+	if len(s.p.relations) > 0 {
+		s.rels.at = c.From
+		s.rels.batch(c.Batch, &s.chunk, some)
+	}
+	whole := func(*element.Form) uint32 { return 0 }
+	s.edges.Append(&s.chunk, whole)
+	if some != nil {
+		s.listed.Append(some, whole)
+	}
 }
 
 // number gives a chunk's form a number over the whole stream: one for each
@@ -96,6 +116,10 @@ func (s *Stream) Selection(k element.Kind) *element.Selection {
 	}
 	return &s.nodes
 }
+
+// Listed returns the relationships so far that a rule lists, if they were asked
+// for; see Result.Listed.
+func (s *Stream) Listed() *element.Selection { return &s.listed }
 
 // Close ends the stream; what it has selected stays.
 func (s *Stream) Close() {

@@ -3,6 +3,7 @@ package verdict
 import (
 	"io"
 	"net"
+	"slices"
 
 	"github.com/muster-fleet/muster/workers/element"
 )
@@ -66,6 +67,14 @@ func (a *Answer) text(s string) { a.add([]byte(s)) }
 // batch adds the elements of one kind that are visible, in the request's order,
 // repetitions included.
 func (a *Answer) batch(b *element.Batch, s *Set) {
+	if !b.Repeats() && !s.Marked() {
+		a.whole(b, s)
+		return
+	}
+	if s.forms != nil {
+		a.formed(b, s)
+		return
+	}
 	w := rewriter{set: s, batch: b}
 	places, first := b.Places(), true
 	for place := 0; place < places; {
@@ -87,6 +96,18 @@ func (a *Answer) batch(b *element.Batch, s *Set) {
 		for place++; place < places && w.whole(b.Ordinal(place)); place++ {
 		}
 		a.run(b, from, place-1)
+	}
+}
+
+// whole is batch for elements that are either hidden or whole.
+func (a *Answer) whole(b *element.Batch, s *Set) {
+	a.segments = slices.Grow(a.segments, 2*s.runs()+2)
+	for i := s.next(0); i < s.n; {
+		to := s.gap(i)
+		a.add(b.Span(i, to-1))
+		if i = s.next(to); i < s.n {
+			a.add(comma)
+		}
 	}
 }
 

@@ -231,3 +231,11 @@ func (f *forms) spread(places int, ordinal func(place int) int) *forms {
 	}
 	return out
 }
+
+// Split takes a set without masks apart into what it hides and what it strips.
+func (s *Set) Split() (hides, strips *Set) {
+	hides = &Set{n: s.n, visible: slices.Clone(s.visible)}
+	strips = NewWhole(s.n)
+	strips.strips, strips.forms = slices.Clone(s.strips), s.forms
+	return hides, strips
+}
