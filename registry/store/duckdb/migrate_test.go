@@ -24,16 +24,32 @@ import (
 // envMigrate makes the test binary the child that is killed while it migrates.
 const envMigrate = "MUSTER_TEST_MIGRATE_PATH"
 
-// longer are the real migrations and some more, of the kind that DuckDB makes
-// necessary: create, copy, drop, rename.
-func longer(t testing.TB, more int) fs.FS {
-	first, err := embedded.ReadFile("migrations/0001_workers.sql")
+// newest is the version of the real migrations.
+func newest(t testing.TB) int {
+	files, err := fs.ReadDir(embedded, "migrations")
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := fstest.MapFS{"0001_workers.sql": {Data: first}}
+	return len(files)
+}
+
+// longer are the real migrations and some more, of the kind that DuckDB makes
+// necessary: create, copy, drop, rename.
+func longer(t testing.TB, more int) fs.FS {
+	files, err := fs.ReadDir(embedded, "migrations")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := fstest.MapFS{}
+	for _, f := range files {
+		data, err := embedded.ReadFile("migrations/" + f.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[f.Name()] = &fstest.MapFile{Data: data}
+	}
 	for n := range more {
-		version := n + 2
+		version := n + 1 + len(files)
 		all[fmt.Sprintf("%04d_rebuild.sql", version)] = &fstest.MapFile{Data: fmt.Appendf(nil, `-- +goose Up
 CREATE TABLE rebuilt_%[1]d (number BIGINT PRIMARY KEY, text TEXT);
 INSERT INTO rebuilt_%[1]d SELECT range, 'row ' || range FROM range(2000);
@@ -98,9 +114,10 @@ func TestKilledWhileMigrating(t *testing.T) {
 			t.Fatalf("kill %d: %v", n, err)
 		}
 		var rows, step, version int
-		err = s.db.QueryRowContext(t.Context(), `SELECT (SELECT count(*) FROM rebuilt_31), (SELECT max(step) FROM canary),
-			(SELECT max(version) FROM schema_migrations)`).Scan(&rows, &step, &version)
-		if err != nil || rows != 2000 || step != 31 || version != 31 {
+		last := newest(t) + 30
+		err = s.db.QueryRowContext(t.Context(), fmt.Sprintf(`SELECT (SELECT count(*) FROM rebuilt_%d),
+			(SELECT max(step) FROM canary), (SELECT max(version) FROM schema_migrations)`, last)).Scan(&rows, &step, &version)
+		if err != nil || rows != 2000 || step != last || version != last {
 			t.Errorf("kill %d: %d rows, step %d, version %d: %v", n, rows, step, version, err)
 		}
 		if err := errors.Join(s.CheckWritable(t.Context()), s.Close(t.Context())); err != nil {
@@ -133,12 +150,13 @@ func TestMigrationCopiesAside(t *testing.T) {
 		t.Errorf("%v %v: nothing was to be copied", found, err)
 	}
 	// What a kill while copying leaves is no hindrance.
-	if err := os.WriteFile(path+".before-v1.part", []byte("half"), 0o600); err != nil {
+	aside := fmt.Sprintf("%s.before-v%d", path, newest(t))
+	if err := os.WriteFile(aside+".part", []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s, err = Open(t.Context(), path, Options{Logger: quiet(), migrations: longer(t, 2)})
 	closed(t, s, err)
-	s, err = Open(t.Context(), path+".before-v1", Options{Logger: quiet()})
+	s, err = Open(t.Context(), aside, Options{Logger: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,13 +174,14 @@ func TestSchemasThatDoNotFit(t *testing.T) {
 		t.Errorf("a newer schema: %v", err)
 	}
 	changed := longer(t, 1).(fstest.MapFS)
-	changed["0002_rebuild.sql"].Data = append(changed["0002_rebuild.sql"].Data, "-- changed"...)
+	rebuild := fmt.Sprintf("%04d_rebuild.sql", newest(t)+1)
+	changed[rebuild].Data = append(changed[rebuild].Data, "-- changed"...)
 	if _, err := Open(t.Context(), path, Options{Logger: quiet(), migrations: changed}); !fault.Is(err, "store_schema") ||
-		!strings.Contains(err.Error(), "migration 2") {
+		!strings.Contains(err.Error(), fmt.Sprint("migration ", newest(t)+1)) {
 		t.Errorf("a migration that was changed after it was applied: %v", err)
 	}
 	broken := longer(t, 1).(fstest.MapFS)
-	broken["0003_broken.sql"] = &fstest.MapFile{Data: []byte("-- +goose Up\nCREATE TABLE half (id INTEGER);\nNONSENSE;\n")}
+	broken[fmt.Sprintf("%04d_broken.sql", newest(t)+2)] = &fstest.MapFile{Data: []byte("-- +goose Up\nCREATE TABLE half (id INTEGER);\nNONSENSE;\n")}
 	if _, err := Open(t.Context(), path, Options{Logger: quiet(), migrations: broken}); !fault.Is(err, "store_schema") {
 		t.Errorf("a migration that fails: %v", err)
 	}

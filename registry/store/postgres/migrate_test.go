@@ -19,19 +19,36 @@ import (
 	"github.com/muster-fleet/muster/registry/store/postgres/pgtest"
 )
 
-// longer are the real migrations and some more.
-func longer(t testing.TB, more int) fs.FS {
-	first, err := embedded.ReadFile("migrations/0001_workers.sql")
+// newest is the version of the real migrations.
+func newest(t testing.TB) int {
+	files, err := fs.ReadDir(embedded, "migrations")
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := fstest.MapFS{"0001_workers.sql": {Data: first}}
+	return len(files)
+}
+
+// longer are the real migrations and some more.
+func longer(t testing.TB, more int) fs.FS {
+	files, err := fs.ReadDir(embedded, "migrations")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := fstest.MapFS{}
+	for _, f := range files {
+		data, err := embedded.ReadFile("migrations/" + f.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[f.Name()] = &fstest.MapFile{Data: data}
+	}
 	for n := range more {
-		all[fmt.Sprintf("%04d_more.sql", n+2)] = &fstest.MapFile{Data: fmt.Appendf(nil, `-- +goose Up
+		version := n + 1 + len(files)
+		all[fmt.Sprintf("%04d_more.sql", version)] = &fstest.MapFile{Data: fmt.Appendf(nil, `-- +goose Up
 CREATE TABLE more_%[1]d (number BIGINT PRIMARY KEY, text TEXT);
 INSERT INTO more_%[1]d SELECT n, 'row ' || n FROM generate_series(1, 5000) n;
 ALTER TABLE canary ADD COLUMN step_%[1]d INTEGER NOT NULL DEFAULT %[1]d;
-`, n+2)}
+`, version)}
 	}
 	return all
 }
@@ -68,7 +85,7 @@ func TestTenMigrateAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if v := version(t, dsn); v != 6 {
+	if v := version(t, dsn); v != newest(t)+5 {
 		t.Errorf("version %d", v)
 	}
 }
@@ -102,7 +119,7 @@ func TestBrokenOffWhileMigrating(t *testing.T) {
 	if err := errors.Join(s.CheckWritable(t.Context()), s.Close(t.Context())); err != nil {
 		t.Error(err)
 	}
-	if v := version(t, dsn); v != more+1 || broken == 0 {
+	if v := version(t, dsn); v != newest(t)+more || broken == 0 {
 		t.Errorf("version %d after %d starts that were broken off", v, broken)
 	}
 }
@@ -126,11 +143,11 @@ func TestSchemasThatDoNotFit(t *testing.T) {
 		t.Errorf("a migration that was changed after it was applied: %v", err)
 	}
 	broken := longer(t, 1).(fstest.MapFS)
-	broken["0003_broken.sql"] = &fstest.MapFile{Data: []byte("-- +goose Up\nCREATE TABLE half (id INTEGER);\nNONSENSE;\n")}
+	broken[fmt.Sprintf("%04d_broken.sql", newest(t)+2)] = &fstest.MapFile{Data: []byte("-- +goose Up\nCREATE TABLE half (id INTEGER);\nNONSENSE;\n")}
 	if _, err := Open(t.Context(), dsn, Options{Logger: quiet(), migrations: broken}); !fault.Is(err, "store_schema") {
 		t.Errorf("a migration that fails: %v", err)
 	}
-	if v := version(t, dsn); v != 2 {
+	if v := version(t, dsn); v != newest(t)+1 {
 		t.Errorf("half a migration: version %d", v)
 	}
 }
