@@ -116,21 +116,6 @@ func (s *Service) PostRules(ctx context.Context, actor Actor, p RulePost) (RuleP
 	return answer, nil
 }
 
-// ownerOf says who owns what is posted with a token: its creator, in the step of
-// the run whose token it is. Outside runs the step is empty.
-func (s *Service) ownerOf(
-	_ context.Context, _ Tx, c rule.Creator, username string, _ [sha256.Size]byte,
-) (owner rule.Owner, run string, err error) {
-	c.Step = ""
-	return rule.Owner{
-		Creator:  rule.Creator{Issuer: storable(c.Issuer), Subject: storable(c.Subject)},
-		Username: storable(username),
-	}, "", nil
-}
-
-// countRun adds what a post did to the counts of its run.
-func (s *Service) countRun(_ context.Context, _ Tx, _ string, _ *RulePosted) error { return nil }
-
 // current is the snapshot of the state that a transaction changes. The caller has
 // the turn.
 func (s *Service) current(ctx context.Context, tx Tx) (*Snapshot, error) {

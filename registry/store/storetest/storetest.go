@@ -56,6 +56,7 @@ func Run(t *testing.T, b Backend) {
 		{"Update", updateTests()},
 		{"Replicas", replicaTests()},
 		{"Runs", runTests()},
+		{"RunRules", runRuleTests()},
 		{"Crash", crashTests()},
 	} {
 		t.Run(group.name, func(t *testing.T) {
