@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/muster-fleet/muster/gateway/authn"
 	"github.com/muster-fleet/muster/gateway/fanout/faulttest"
 	"github.com/muster-fleet/muster/gateway/pipeline"
 	"github.com/muster-fleet/muster/gateway/verdict"
@@ -191,7 +192,11 @@ func checkAnswer(t *rapid.T, g *graph, req *element.Request, d *pipeline.Decisio
 }
 
 func stream(t *rapid.T, ctx context.Context, p *pipeline.Filter, g *graph, size int) *pipeline.Decision {
-	s, err := p.Stream(ctx, pipeline.StreamInput{Caller: alice, Type: element.TypeGraph, Explain: true})
+	return streamAs(t, ctx, p, g, size, alice)
+}
+
+func streamAs(t *rapid.T, ctx context.Context, p *pipeline.Filter, g *graph, size int, as authn.Caller) *pipeline.Decision {
+	s, err := p.Stream(ctx, pipeline.StreamInput{Caller: as, Type: element.TypeGraph, Explain: true})
 	if err != nil {
 		t.Fatal(err)
 	}
