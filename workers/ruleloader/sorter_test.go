@@ -57,14 +57,14 @@ func TestSorterSorts(t *testing.T) {
 // Many runs are merged in steps, files have no names, and nothing is left.
 func TestSorterSpills(t *testing.T) {
 	dir := t.TempDir()
-	s := newSorter(dir, blockBytes)
+	s := newSorter(dir, MinMemory)
 	big := bytes.Repeat([]byte("x"), 1000)
-	const n = 20_000 // 20 MB in 256 KiB
+	const n = 60_000 // 60 MB in 1 MiB
 	for i := range n {
 		if err := s.add(fmt.Appendf(nil, "%08d", i*7919%n), big); err != nil {
 			t.Fatal(err)
 		}
-		if s.held > 2*blockBytes || len(s.runs) > mostRuns {
+		if s.held+int64(cap(s.records))*recordBytes > MinMemory || len(s.runs) > mostRuns {
 			t.Fatalf("%d bytes held, %d runs", s.held, len(s.runs))
 		}
 	}
