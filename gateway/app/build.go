@@ -25,6 +25,7 @@ import (
 	"github.com/muster-fleet/muster/gateway/fanout"
 	"github.com/muster-fleet/muster/gateway/pipeline"
 	"github.com/muster-fleet/muster/gateway/probe"
+	"github.com/muster-fleet/muster/gateway/rules"
 	"github.com/muster-fleet/muster/registry"
 	"github.com/muster-fleet/muster/registry/store/duckdb"
 	"github.com/muster-fleet/muster/registry/store/postgres"
@@ -56,6 +57,9 @@ type gateway struct {
 	grpc      *edge.GRPCServer
 	ops       *edge.HTTPServer
 
+	// background is further work that start begins.
+	background []func(context.Context)
+
 	wg      sync.WaitGroup
 	closers []func(context.Context) error // in the order of building
 }
@@ -66,7 +70,7 @@ func build(ctx context.Context, cfg config.Config, version string, log *slog.Log
 	g := &gateway{cfg: cfg, version: version, log: log, metrics: prometheus.NewRegistry(), drain: edge.NewDrain()}
 	g.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context) error{
-		g.buildTelemetry, g.buildTLS, g.buildIdentity, g.buildRegistry, g.buildFleet, g.buildEdge,
+		g.buildTelemetry, g.buildTLS, g.buildIdentity, g.buildRegistry, g.buildFleet, g.buildTransform, g.buildEdge,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, g.abandon(ctx))
@@ -238,10 +242,17 @@ func (g *gateway) buildFleet(ctx context.Context) error {
 	g.onClose(fleet.Close)
 	fleet.Sync(g.registry.Snapshot())
 	g.filter, err = pipeline.New(pipeline.Config{MinWorkers: g.cfg.Filter.MinWorkers}, pipeline.Deps{
-		Snapshots: g.registry.Snapshot, Fleet: fleet,
-		Standings: g.prober.State,
+		Snapshots: g.registry.Snapshot, Fleet: fleet, Standings: g.prober.State, Rules: g.rules(),
 	})
 	return err
+}
+
+// rules is the engine of Graph Access Rules, or nil when they are switched off.
+func (g *gateway) rules() *rules.Engine {
+	if !g.cfg.Rules.Enabled {
+		return nil
+	}
+	return rules.New(rules.Config{})
 }
 
 // start begins the background work; it ends with ctx.
@@ -252,6 +263,9 @@ func (g *gateway) start(ctx context.Context) {
 			g.fleet.Sync(snap)
 		}
 	})
+	for _, work := range g.background {
+		g.wg.Go(func() { work(ctx) })
+	}
 	g.http.Serve()
 	g.grpc.Serve()
 	g.ops.Serve()
@@ -270,7 +284,10 @@ func (g *gateway) warnAtStart() {
 	case active < g.cfg.Filter.MinWorkers:
 		g.log.Warn("fewer active ExternalGraphSecurity workers than filter.minWorkers: every filter request will fail with no_security_worker",
 			"active", active, "minWorkers", g.cfg.Filter.MinWorkers)
-	case active == 0:
-		g.log.Warn("no ExternalGraphSecurity worker is active and Graph Access Rules are off: every caller with a valid token sees everything that is sent; register a worker, or set filter.minWorkers")
+	case active == 0 && !g.cfg.Rules.Enabled:
+		g.log.Warn("no ExternalGraphSecurity worker is active and Graph Access Rules are off: every caller with a valid token sees everything that is sent; register a worker, set rules.enabled, or set filter.minWorkers")
+	}
+	if s := g.registry.Snapshot(); g.cfg.Rules.Enabled && s.Rules.Len() == 0 {
+		g.log.Warn("there are no Graph Access Rules: nobody sees anything until rules are posted, or rules.enabled is switched off")
 	}
 }

@@ -44,6 +44,10 @@ func Dev(ctx context.Context, base config.Config, o DevOptions, version string, 
 	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
+	secrets, err := devSecrets(o.DataDir)
+	if err != nil {
+		return err
+	}
 	issuer, err := devissuer.New(ctx, devissuer.Config{Addr: o.Issuer, Logger: log})
 	if err != nil {
 		return err
@@ -57,10 +61,17 @@ func Dev(ctx context.Context, base config.Config, o DevOptions, version string, 
 		MaxKeyAge: base.Auth.MaxKeyAge, Leeway: base.Auth.Leeway,
 		ClientID: devissuer.ClientGateway, ClientSecret: devissuer.ClientGateway, // its secret is its name
 	}
+	cfg.Transformations.SecretsDir = secrets
 	cfg.Workers.AllowedCIDRs = append(append([]netip.Prefix(nil), cfg.Workers.AllowedCIDRs...), loopback()...)
 	g, err := build(ctx, cfg, version, log)
 	if err != nil {
 		return errors.Join(err, issuer.Close())
+	}
+	if cfg.Rules.Enabled {
+		if err := loadSample(ctx, g.registry, log); err != nil {
+			return errors.Join(err, g.abandon(ctx), issuer.Close())
+		}
+		g.background = append(g.background, func(ctx context.Context) { dropSample(ctx, g.registry, log) })
 	}
 	return errors.Join(g.run(ctx, s.Out, issuer.Addr()), issuer.Close())
 }

@@ -10,8 +10,10 @@ import (
 
 	"github.com/muster-fleet/muster/gateway/authz"
 	"github.com/muster-fleet/muster/gateway/edge"
+	"github.com/muster-fleet/muster/gateway/edge/accessrules"
 	"github.com/muster-fleet/muster/gateway/edge/fleet"
 	"github.com/muster-fleet/muster/gateway/edge/rest"
+	"github.com/muster-fleet/muster/gateway/edge/transformations"
 	registryv1 "github.com/muster-fleet/muster/proto/gen/muster/registry/v1"
 )
 
@@ -40,12 +42,20 @@ func (g *gateway) buildEdge(ctx context.Context) error {
 		Ending: g.drain.Ending(),
 	}
 	handler := fleet.Handler(fleetDeps)
+	ruleGuard := edge.Guard{Authn: g.authn, Action: authz.WriteRules, Plain: authz.RoleRulesWrite}
+	ruleHandler := accessrules.Handler(accessrules.Deps{
+		Registry: g.registry, Judge: g.filter, Writer: ruleGuard.Caller, Anybody: ruleGuard.Anybody,
+		Explainer: edge.Guard{Authn: g.authn, Action: authz.ExplainFilter}.Caller,
+		Logger:    g.log, MaxBody: int64(l.MaxBody),
+	})
 	frame := rest.API{Guard: guard.Caller, Logger: g.log}
-	api := edge.API(g.version, filterCfg, filterDeps,
+	api := edge.API(g.version, filterCfg, filterDeps, append(g.transformations(),
 		edge.Route{Pattern: "/api/workers", Handler: handler, Endpoint: "workers"},
 		edge.Route{Pattern: "/api/workers/", Handler: handler, Endpoint: "workers"},
-		edge.Route{Pattern: rest.OpenAPIPath, Handler: frame.Description(g.version, fleet.Describe), Endpoint: "openapi"},
-	)
+		edge.Route{Pattern: accessrules.ModelPath, Handler: ruleHandler, Endpoint: "graph-model"},
+		edge.Route{Pattern: accessrules.Root + "/", Handler: ruleHandler, Endpoint: "access-rules"},
+		edge.Route{Pattern: rest.OpenAPIPath, Handler: frame.Description(g.version, fleet.Describe, accessrules.Describe, transformations.Describe), Endpoint: "openapi"},
+	)...)
 	return g.listen(ctx, api, func(s *grpc.Server) {
 		edge.RegisterFilter(s, filterCfg, filterDeps)
 		registryv1.RegisterRegistryServer(s, fleet.NewGRPC(fleetDeps))
