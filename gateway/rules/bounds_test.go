@@ -1,0 +1,104 @@
+package rules_test
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/muster-fleet/muster/gateway/rules"
+	"github.com/muster-fleet/muster/proto/fault"
+	"github.com/muster-fleet/muster/workers/element"
+)
+
+// TestNoAllocationsPerNode: once the program has seen what the nodes look like, a
+// request costs no allocation, whatever its size.
+func TestNoAllocationsPerNode(t *testing.T) {
+	m, all := workload()
+	p := rules.Compile(m, slices.Values(all))
+	req, err := element.ParseRequest(workloadBody(20_000, usual), element.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer req.Release()
+	var out rules.Result
+	p.Decide(req, &out)
+	if out.Nodes.Count() == 0 || out.Nodes.Whole() {
+		t.Fatal("the workload shows nothing, or everything")
+	}
+	// The pool may lose what it holds at a collection, and it is made anew then.
+	if n := testing.AllocsPerRun(10, func() { p.Decide(req, &out) }); n > 2_000 {
+		t.Errorf("%v allocations for 20,000 nodes", n)
+	}
+}
+
+// TestOtherNamesWithEveryNode: whoever sends other names with every node makes
+// the program hold no more than its bound.
+func TestOtherNamesWithEveryNode(t *testing.T) {
+	m, all := workload()
+	p := rules.Compile(m, slices.Values(all))
+	ref := newReference(m, all)
+	var out rules.Result
+	var before, after runtime.MemStats
+	for round := range 3 {
+		body := workloadBody(30_000, func(i, k int) string {
+			if k < 5 {
+				return usual(i, k)
+			}
+			return fmt.Sprintf("property%d-%d-%d", i, k, round)
+		})
+		req, err := element.ParseRequest(body, element.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Decide(req, &out)
+		for i := 0; i < req.Nodes.Len(); i += 1_000 {
+			seen, kept, _ := ref.node(decode[refNode](req.Nodes.Raw(i)))
+			if seen != out.Nodes.Visible(i) || seen && compareForm(req.Nodes, i, out.Nodes.Form(i), kept) != "" {
+				t.Fatalf("node %d is judged otherwise", i)
+			}
+		}
+		req.Release()
+		out = rules.Result{}
+		runtime.GC()
+		if round == 0 {
+			runtime.ReadMemStats(&before)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 16<<20 {
+		t.Errorf("%d bytes more are held", grown)
+	}
+	runtime.KeepAlive(p)
+}
+
+// TestStreamsThatDifferTooMuch are refused, not judged otherwise.
+func TestStreamsThatDifferTooMuch(t *testing.T) {
+	m, all := workload()
+	for i := range all {
+		all[i].Conditions = nil
+	}
+	p := rules.Compile(m, slices.Values(all))
+	elements := element.NewStream(element.TypeNodes, element.Options{})
+	s := p.Stream(element.TypeNodes, elements, false)
+	defer s.Close()
+	long := strings.Repeat("n", 8<<10)
+	for chunk := range 3_000 {
+		node := fmt.Sprintf(`{"elementId":"%d","labels":["Label001"],"properties":{"%s%d":1}}`, chunk, long, chunk)
+		c, err := elements.Add(element.Nodes, uint64(chunk), []byte(node), []uint32{0}, []uint32{uint32(len(node))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = s.Add(c)
+		c.Release()
+		if err != nil {
+			if f := (*fault.Error)(nil); !errors.As(err, &f) || f.Kind != fault.TooLarge {
+				t.Fatal(err)
+			}
+			return
+		}
+	}
+	t.Error("24 MB of names were kept")
+}
