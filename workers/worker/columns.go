@@ -20,25 +20,28 @@ type incoming struct {
 
 	next  uint64
 	bytes int64
-	ids   hash.Hash
+	ids   hash.Hash // nil without a digest to compare with
 }
 
 func invalid(format string, args ...any) error {
 	return fault.New(fault.Invalid, "invalid_request", format, args...)
 }
 
-func newIncoming(h *workerv1.FilterHeader, maxBody int64) (*incoming, error) {
-	in := &incoming{total: h.GetTotal(), digest: h.GetIdsDigest(), maxBody: maxBody, ids: sha256.New()}
-	switch h.GetKind() {
+func newIncoming(kind workerv1.Kind, total uint64, digest []byte, maxBody int64) (*incoming, error) {
+	in := &incoming{total: total, digest: digest, maxBody: maxBody}
+	switch kind {
 	case workerv1.Kind_KIND_NODES:
 		in.kind = Nodes
 	case workerv1.Kind_KIND_RELATIONSHIPS:
 		in.kind = Relationships
 	default:
-		return nil, invalid("header.kind must be KIND_NODES or KIND_RELATIONSHIPS")
+		return nil, invalid("kind must be KIND_NODES or KIND_RELATIONSHIPS")
 	}
 	if n := len(in.digest); n != 0 && n != sha256.Size {
 		return nil, invalid("header.ids_digest must be empty or %d bytes long", sha256.Size)
+	}
+	if len(in.digest) > 0 {
+		in.ids = sha256.New()
 	}
 	return in, nil
 }
@@ -46,7 +49,7 @@ func newIncoming(h *workerv1.FilterHeader, maxBody int64) (*incoming, error) {
 // take checks a chunk and reads its elements, which alias it.
 func (in *incoming) take(c *workerv1.ElementChunk) (*element.Batch, error) {
 	if c == nil {
-		return nil, invalid("a message after the header holds no chunk")
+		return nil, invalid("the message holds no chunk of elements")
 	}
 	if c.GetBase() != in.next {
 		return nil, invalid("a chunk begins at ordinal %d; %d was due", c.GetBase(), in.next)

@@ -58,6 +58,13 @@ func TestTransportsAgree(t *testing.T) {
 		if grpc := overGRPC(chunks, elements); rest != grpc {
 			rt.Fatalf("REST %s\ngRPC %s", rest, grpc)
 		}
+		one, err := decide(withToken(t.Context(), "good"), c, question(workerv1.Kind_KIND_NODES, 0, elements...))
+		if err != nil {
+			rt.Fatal(err)
+		}
+		if byOne := overGRPC([]*workerv1.VerdictChunk{one}, elements); rest != byOne {
+			rt.Fatalf("REST %s\nDecide %s", rest, byOne)
+		}
 	})
 }
 
