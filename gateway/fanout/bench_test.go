@@ -77,10 +77,12 @@ func benchREST(b *testing.B, n int) string {
 }
 
 // BenchmarkAsk is a request that has been read already, asked of W workers over
-// loopback. ms-cpu/op is the time of both cores, workers included.
+// loopback: over REST, over gRPC streams, and over gRPC from workers that serve
+// Decide (which batches of more than one chunk do not use). ms-cpu/op is the time
+// of both cores, workers included.
 func BenchmarkAsk(b *testing.B) {
-	for _, transport := range []string{"rest", "grpc"} {
-		for _, n := range []int{2, 1000, 10_000} {
+	for _, transport := range []string{"rest", "stream", "decide"} {
+		for _, n := range []int{2, 100, 1000, 3500, 10_000} {
 			for _, w := range []int{1, 8} {
 				b.Run(fmt.Sprintf("%s/N=%d/W=%d", transport, n, w), func(b *testing.B) { benchAsk(b, transport, n, w) })
 			}
@@ -93,10 +95,13 @@ func benchAsk(b *testing.B, transport string, n, count int) {
 	var workers []*registry.Worker
 	for i := range count {
 		var url string
-		if transport == "rest" {
+		switch transport {
+		case "rest":
 			url = benchREST(b, n)
-		} else {
+		case "stream":
 			url, _ = countingGRPC(b)
+		default:
+			url = (&faulttest.Decider{Judge: judgeAll}).Serve(b)
 		}
 		w := faulttest.Worker(i, url)
 		w.Settings.Timeout = 30 * time.Second
@@ -109,6 +114,9 @@ func benchAsk(b *testing.B, transport string, n, count int) {
 	}
 	c := call(req, workers...)
 	c.Body = &lease{}
+	if _, err := f.Ask(b.Context(), c); err != nil { // connects, and learns what the workers can
+		b.Fatal(err)
+	}
 	b.SetBytes(int64(len(body) * count))
 	b.ReportAllocs()
 	start := cpu()

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	workerv1 "github.com/muster-fleet/muster/proto/gen/muster/worker/v1"
 	"github.com/muster-fleet/muster/workers/element"
 )
 
@@ -19,10 +20,12 @@ import (
 // the 4 MiB that gRPC servers take by default.
 const chunkBytes = 1 << 20
 
-// The fields of muster.worker.v1 that are written by hand: FilterRequest.chunk
-// and the columns of ElementChunk.
+// The fields of muster.worker.v1 that are written by hand: FilterRequest.chunk,
+// which is DecideRequest.elements as well, DecideRequest.kind and the columns of
+// ElementChunk.
 const (
 	fieldRequestChunk = 2
+	fieldDecideKind   = 1
 	fieldChunkBase    = 1
 	fieldChunkEnds    = 2
 	fieldChunkData    = 3
@@ -97,11 +100,22 @@ func newCodec() codec { return codec{encoding.GetCodecV2(proto.Name)} }
 
 // Marshal implements encoding.CodecV2.
 func (c codec) Marshal(v any) (mem.BufferSlice, error) {
-	ch, ok := v.(*chunk)
-	if !ok {
+	switch v := v.(type) {
+	case *chunk:
+		return mem.BufferSlice{mem.SliceBuffer(v.head), v.buffer(), mem.SliceBuffer(v.tail)}, nil
+	case question:
+		kind := mem.SliceBuffer{fieldDecideKind<<3 | byte(protowire.VarintType), byte(v.kind)}
+		return mem.BufferSlice{kind, mem.SliceBuffer(v.chunk.head), v.chunk.buffer(), mem.SliceBuffer(v.chunk.tail)}, nil
+	default:
 		return c.CodecV2.Marshal(v)
 	}
-	return mem.BufferSlice{mem.SliceBuffer(ch.head), ch.buffer(), mem.SliceBuffer(ch.tail)}, nil
+}
+
+// question is a DecideRequest: the chunk of a FilterRequest with a kind before
+// it, for the field that holds the elements has the same number in both.
+type question struct {
+	kind  workerv1.Kind
+	chunk *chunk
 }
 
 // buffer hands the data out for one stream. The pin is held until the stream's
@@ -133,13 +147,25 @@ type shared struct {
 
 	once  sync.Once
 	whole *encoded
+
+	digestOnce  sync.Once
+	wholeDigest []byte
 }
 
 // encoded is a run of elements as gRPC workers get it.
 type encoded struct {
 	chunks []*chunk
-	digest []byte // SHA-256 over the ids
 	bytes  int64
+}
+
+// digest returns the SHA-256 over the ids of elements [from, to), which only
+// streams carry; that of the whole batch is made once.
+func (s *shared) digest(from, to int) []byte {
+	if from != 0 || to != s.batch.Len() {
+		return idsDigest(s.batch, from, to)
+	}
+	s.digestOnce.Do(func() { s.wholeDigest = idsDigest(s.batch, from, to) })
+	return s.wholeDigest
 }
 
 // encoded returns elements [from, to); those of the whole batch are encoded once.
@@ -152,7 +178,7 @@ func (s *shared) encoded(from, to int) *encoded {
 }
 
 func encode(b *element.Batch, from, to int, pin Pin) *encoded {
-	e := &encoded{digest: idsDigest(b, from, to)}
+	e := &encoded{}
 	var cols columns
 	base := from
 	for from < to {

@@ -129,6 +129,7 @@ type Fleet struct {
 	closed bool
 	asks   sync.WaitGroup
 
+	ctx     context.Context //nolint:containedctx // ends with the fleet; for what no request waits for
 	stop    context.CancelFunc
 	stopped chan struct{}
 }
@@ -150,7 +151,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Fleet, error) {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(ctx)
-	f := &Fleet{cfg: cfg.withDefaults(), deps: deps, metrics: m, stop: stop, stopped: make(chan struct{})}
+	f := &Fleet{cfg: cfg.withDefaults(), deps: deps, metrics: m, ctx: ctx, stop: stop, stopped: make(chan struct{})}
 	f.legs.Store(&map[registry.WorkerID]*leg{})
 	go f.prune(ctx)
 	return f, nil
@@ -242,6 +243,16 @@ func (f *Fleet) enter() error {
 	}
 	f.asks.Add(1)
 	return nil
+}
+
+// beside returns a context for work that no request waits for, which ends with
+// the fleet, unless the fleet is closed. Whoever gets it must call done.
+func (f *Fleet) beside(timeout time.Duration) (ctx context.Context, done func(), err error) {
+	if err := f.enter(); err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithTimeout(f.ctx, timeout)
+	return ctx, func() { cancel(); f.asks.Done() }, nil
 }
 
 // Close refuses further asks, waits for those in flight until ctx ends, and

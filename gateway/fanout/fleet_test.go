@@ -56,7 +56,7 @@ func TestAFailureCancelsTheOthersAtOnce(t *testing.T) {
 		}
 		hang(c)
 	})
-	slowGRPC := afterAll(func(s faulttest.Stream, _ uint64) error { <-s.Context().Done(); return nil })(t)
+	slowGRPC := afterAll(func(s faulttest.Stream, _ uint64) error { <-s.Context().Done(); return nil }).serve(t)
 	bad := "http://" + faulttest.Raw(t, func(c net.Conn) {
 		if _, err := faulttest.Take(c); err == nil {
 			<-hanging

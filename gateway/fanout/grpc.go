@@ -25,21 +25,35 @@ import (
 // filterStream describes muster.worker.v1.GraphSecurity/Filter.
 var filterStream = grpc.StreamDesc{StreamName: "Filter", ServerStreams: true, ClientStreams: true}
 
-// ask sends the unit's elements over one stream and collects the verdicts.
+// ask gets the verdicts on the unit's elements: by one message where they are few
+// and the worker serves that, and over a stream otherwise.
 func (c *grpcCarrier) ask(ctx context.Context, u *unit) (*verdict.Set, error) {
 	conn, err := c.acquire()
 	if err != nil {
 		return nil, dialFailure(err)
 	}
 	defer c.release(conn)
+	e := u.shared.encoded(u.from, u.to)
+	if e.bytes <= maxDecide && c.decides.Load() {
+		set, err := c.decide(ctx, conn, u, e)
+		if !errors.Is(err, errNoDecide) {
+			return set, err
+		}
+		// Another replica than the one that told of it, or an older version.
+		c.decides.Store(false)
+	}
+	return c.stream(ctx, conn, u, e)
+}
+
+// stream sends the elements over one stream and collects the verdicts.
+func (c *grpcCarrier) stream(ctx context.Context, conn *grpcConn, u *unit, e *encoded) (*verdict.Set, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	e := u.shared.encoded(u.from, u.to)
 	limit := replyFactor*e.bytes + replySpare
 	s, err := conn.cc.NewStream(u.ask.metadata(ctx, u.auth), &filterStream, workerv1.GraphSecurity_Filter_FullMethodName,
 		grpc.ForceCodecV2(c.codec), grpc.MaxCallRecvMsgSize(int(limit)))
 	if err != nil {
-		return nil, conn.failure(err, nil)
+		return nil, conn.failure(err, false)
 	}
 	sent := make(chan struct{})
 	send := func() {
@@ -56,7 +70,7 @@ func (c *grpcCarrier) ask(ctx context.Context, u *unit) (*verdict.Set, error) {
 	cancel()
 	<-sent
 	if err != nil {
-		return nil, conn.failure(err, s)
+		return nil, conn.failure(err, answeredBy(s))
 	}
 	return set, nil
 }
@@ -65,7 +79,7 @@ func (c *grpcCarrier) ask(ctx context.Context, u *unit) (*verdict.Set, error) {
 // collect learns why.
 func (c *grpcCarrier) send(s grpc.ClientStream, u *unit, e *encoded) {
 	header := &workerv1.FilterRequest{Message: &workerv1.FilterRequest_Header{Header: &workerv1.FilterHeader{
-		Kind: kindOf(u.batch.Kind()), Total: uint64(u.to - u.from), IdsDigest: e.digest,
+		Kind: kindOf(u.batch.Kind()), Total: uint64(u.to - u.from), IdsDigest: u.shared.digest(u.from, u.to),
 	}}}
 	if s.SendMsg(header) != nil {
 		return
@@ -94,12 +108,7 @@ func collect(s grpc.ClientStream, u *unit, limit int64) (*verdict.Set, error) {
 		resp := new(workerv1.FilterResponse)
 		err := s.RecvMsg(resp)
 		if errors.Is(err, io.EOF) {
-			set, err := col.Finish(n)
-			if err != nil {
-				return nil, late(s.Context(), err)
-			}
-			set.Fit(u.batch, u.from)
-			return set, nil
+			return u.finish(s.Context(), col)
 		}
 		if err != nil {
 			return nil, err
@@ -112,6 +121,16 @@ func collect(s grpc.ClientStream, u *unit, limit int64) (*verdict.Set, error) {
 			return nil, err
 		}
 	}
+}
+
+// finish returns the verdicts of a call that ended well.
+func (u *unit) finish(ctx context.Context, col *verdict.Collector) (*verdict.Set, error) {
+	set, err := col.Finish(u.to - u.from)
+	if err != nil {
+		return nil, late(ctx, err)
+	}
+	set.Fit(u.batch, u.from)
+	return set, nil
 }
 
 // late returns the deadline's error in place of err once the deadline has passed.
@@ -159,14 +178,17 @@ func (c metadataCarrier) Set(name, value string) {
 	metadata.MD(c).Set(name, value)
 }
 
-// failure turns how a stream ended into its row. s is nil when it never began.
-func (g *grpcConn) failure(err error, s grpc.ClientStream) error {
+// failure turns how a call ended into its row; answered says whether the peer
+// had answered anything.
+func (g *grpcConn) failure(err error, answered bool) error {
 	var v *verdict.Violation
 	if errors.As(err, &v) {
 		return violation(v)
 	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return err // of late: it is no status
+	}
 	st := status.Convert(err)
-	answered := s != nil && answeredBy(s)
 	switch st.Code() {
 	case codes.DeadlineExceeded:
 		return context.DeadlineExceeded
@@ -187,7 +209,7 @@ func (g *grpcConn) failure(err error, s grpc.ClientStream) error {
 			return violation(&verdict.Violation{Reason: verdict.ReasonTooLarge, Detail: "more than 4 times the request and 1 MiB"})
 		}
 	}
-	if !answered {
+	if !answered || st.Code() == codes.Internal && strings.HasPrefix(st.Message(), "cardinality violation") {
 		return workerError("framing", "its answer is not well-formed gRPC", err)
 	}
 	// The status is the worker's own, and its text not for a log: no cause.
@@ -197,8 +219,11 @@ func (g *grpcConn) failure(err error, s grpc.ClientStream) error {
 }
 
 // answeredBy reports whether the peer sent headers or trailers of its own. The
-// stream has ended, so nothing is waited for.
+// stream, if it began, has ended, so nothing is waited for.
 func answeredBy(s grpc.ClientStream) bool {
+	if s == nil {
+		return false
+	}
 	header, err := s.Header()
 	return err == nil && len(header) > 0 || len(s.Trailer()) > 0
 }

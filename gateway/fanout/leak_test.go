@@ -74,7 +74,7 @@ func chaosREST(t *testing.T) string {
 }
 
 func chaosGRPC(t *testing.T) string {
-	return faulttest.GRPCWith(t, func(s faulttest.Stream) error {
+	return (&faulttest.Decider{Judge: func(s faulttest.Stream) error {
 		switch rand.IntN(6) {
 		case 0:
 			return status.Error(codes.Internal, "no")
@@ -92,7 +92,7 @@ func chaosGRPC(t *testing.T) string {
 		default:
 			return status.Error(codes.Unauthenticated, "no")
 		}
-	})
+	}}).Serve(t)
 }
 
 // TestNothingLeaks makes many faults and then looks for what stayed: goroutines

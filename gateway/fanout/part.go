@@ -25,7 +25,8 @@ type part struct {
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
 	start  time.Time
-	extra  bool // holds a permit of its own
+	due    atomic.Int64 // since start, in nanoseconds: when the worker's time ends; 0 while it is not waited for
+	extra  bool         // holds a permit of its own
 
 	count int          // elements sent
 	total atomic.Int64 // of them, once all are sent; -1 before
@@ -48,17 +49,18 @@ func (l *lane) newPart(k element.Kind, extra bool) (*part, *failure) {
 	p.conn = conn
 	p.ctx, p.cancel = context.WithCancelCause(l.ctx)
 	p.timer = time.AfterFunc(l.w.Settings.Timeout, func() { p.cancel(errOwnTimeout) })
+	p.due.Store(int64(l.w.Settings.Timeout))
 	header := &workerv1.FilterRequest{Message: &workerv1.FilterRequest_Header{Header: &workerv1.FilterHeader{Kind: kindOf(k)}}}
 	p.stream, err = conn.cc.NewStream(l.s.ask.metadata(p.ctx, l.auth), &filterStream,
 		workerv1.GraphSecurity_Filter_FullMethodName, grpc.ForceCodecV2(c.codec))
 	if err != nil {
 		fail := p.failure(err)
 		p.cancel(nil)
-		p.timer.Stop()
+		p.rest()
 		c.release(conn)
 		return nil, fail
 	}
-	p.timer.Stop()
+	p.rest()
 	l.leg.inflight.Inc()
 	go p.collect(c)
 	p.sendMsg(header)
@@ -73,17 +75,29 @@ func (p *part) send(ch *chunk, n int) bool {
 }
 
 func (p *part) sendMsg(m any) bool {
-	p.timer.Reset(p.l.w.Settings.Timeout)
+	p.await()
 	err := p.stream.SendMsg(m)
-	p.timer.Stop()
+	p.rest()
 	return err == nil
+}
+
+// await starts the worker's time, and rest ends it: between the two the worker is
+// waited for.
+func (p *part) await() {
+	p.due.Store(int64(time.Since(p.start) + p.l.w.Settings.Timeout))
+	p.timer.Reset(p.l.w.Settings.Timeout)
+}
+
+func (p *part) rest() {
+	p.timer.Stop()
+	p.due.Store(0)
 }
 
 // finish tells the worker that this call has no more elements, and starts its
 // time.
 func (p *part) finish() {
 	p.total.Store(int64(p.count))
-	p.timer.Reset(p.l.w.Settings.Timeout)
+	p.await()
 	// It fails only together with the stream.
 	_ = p.stream.CloseSend()
 }
@@ -113,11 +127,8 @@ func (p *part) read() (*verdict.Set, error) {
 		resp := new(workerv1.FilterResponse)
 		err := p.stream.RecvMsg(resp)
 		if errors.Is(err, io.EOF) {
-			n := p.total.Load()
-			if n < 0 {
-				return nil, &verdict.Violation{Reason: verdict.ReasonShortReply, Detail: "the stream ended well before its last element was sent"}
-			}
-			return col.Finish(int(n))
+			set, err := p.ended(col)
+			return set, p.late(err)
 		}
 		if err != nil {
 			return nil, err
@@ -132,17 +143,49 @@ func (p *part) read() (*verdict.Set, error) {
 	}
 }
 
+// ended returns the verdicts of a call that ended well.
+func (p *part) ended(col *verdict.Collector) (*verdict.Set, error) {
+	n := p.total.Load()
+	if n < 0 {
+		return nil, &verdict.Violation{Reason: verdict.ReasonShortReply, Detail: "the stream ended well before its last element was sent"}
+	}
+	return col.Finish(int(n))
+}
+
+// late returns the error of the deadline that has passed, the caller's or the
+// worker's, in place of err: whoever gives up at its deadline has not lied, even
+// where the call ends before the timer has cancelled it.
+func (p *part) late(err error) error {
+	if err == nil {
+		return nil
+	}
+	if due := p.due.Load(); due > 0 && int64(time.Since(p.start)) >= due {
+		err = errOwnTimeout
+	}
+	return late(p.ctx, err)
+}
+
 // failure turns how the call ended into its row.
 func (p *part) failure(err error) *failure {
 	a := p.l.s.ask
-	if errors.Is(context.Cause(p.ctx), errOwnTimeout) && a.ctx.Err() == nil {
+	told := errors.Is(err, errOwnTimeout)
+	switch gone := a.ctx.Err(); {
+	case gone == nil && (told || errors.Is(context.Cause(p.ctx), errOwnTimeout)):
 		return &failure{row: rowTimeout, reason: "timeout", detail: "no answer in time", cause: err}
+	case told:
+		return p.over(gone)
 	}
-	err = p.conn.failure(err, p.stream)
+	err = p.conn.failure(err, answeredBy(p.stream))
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		f := a.ended(err)
-		f.early = f.row == rowTimeout
-		return f
+		return p.over(err)
 	}
 	return asFailure(err)
+}
+
+// over is the row of a call whose request ended: by its caller's deadline, which
+// says nothing about the worker, or otherwise.
+func (p *part) over(err error) *failure {
+	f := p.l.s.ask.ended(err)
+	f.early = f.row == rowTimeout
+	return f
 }

@@ -72,6 +72,7 @@ func TestChunksAreProtobuf(t *testing.T) {
 				}
 			}
 			out.Free()
+			asDecide(rt, c, ch, got)
 		}
 		if pin.held != 0 {
 			rt.Fatalf("%d references are left", pin.held)
@@ -85,6 +86,23 @@ func TestChunksAreProtobuf(t *testing.T) {
 	var back workerv1.FilterRequest
 	if err := c.Unmarshal(out, &back); err != nil || !proto.Equal(header, &back) || c.Name() != "proto" {
 		t.Fatal(err, &back)
+	}
+}
+
+// asDecide checks that the same chunk, as a question, is the other method's request.
+func asDecide(rt *rapid.T, c codec, ch *chunk, want *workerv1.ElementChunk) {
+	kind := workerv1.Kind(rapid.IntRange(1, 2).Draw(rt, "kind"))
+	out, err := c.Marshal(question{kind, ch})
+	if err != nil {
+		rt.Fatal(err)
+	}
+	defer out.Free()
+	var m workerv1.DecideRequest
+	if err := proto.Unmarshal(out.Materialize(), &m); err != nil {
+		rt.Fatal(err)
+	}
+	if m.GetKind() != kind || !proto.Equal(m.GetElements(), want) || len(m.ProtoReflect().GetUnknown()) != 0 {
+		rt.Fatalf("%v", &m)
 	}
 }
 

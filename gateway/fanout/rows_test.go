@@ -3,6 +3,7 @@ package fanout_test
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -137,35 +138,45 @@ func closedPort(t *testing.T) string {
 	return ln.Addr().String()
 }
 
+// handler serves a stream; a Decider serves Decide with it as well.
+type handler func(faulttest.Stream) error
+
+func (h handler) serve(t *testing.T) string { return faulttest.GRPCWith(t, h) }
+
 // afterAll reads all there is and then answers.
-func afterAll(answer func(s faulttest.Stream, n uint64) error) func(t *testing.T) string {
-	return func(t *testing.T) string {
-		return faulttest.GRPCWith(t, func(s faulttest.Stream) error {
-			var n uint64
-			for {
-				m, err := s.Recv()
-				if err == io.EOF {
-					return answer(s, n)
-				}
-				if err != nil {
-					return err
-				}
-				n += uint64(len(m.GetChunk().GetStarts()))
+func afterAll(answer func(s faulttest.Stream, n uint64) error) handler {
+	return func(s faulttest.Stream) error {
+		var n uint64
+		for {
+			m, err := s.Recv()
+			if errors.Is(err, io.EOF) {
+				return answer(s, n)
 			}
-		})
+			if err != nil {
+				return err
+			}
+			n += uint64(len(m.GetChunk().GetStarts()))
+		}
 	}
 }
 
-func chunkOf(c *workerv1.VerdictChunk) func(t *testing.T) string {
+func chunkOf(c *workerv1.VerdictChunk) handler {
 	return afterAll(func(s faulttest.Stream, _ uint64) error { return s.Send(&workerv1.FilterResponse{Chunk: c}) })
 }
 
-func ending(err error) func(t *testing.T) string {
+func ending(err error) handler {
 	return afterAll(func(faulttest.Stream, uint64) error { return err })
 }
 
-// rows over gRPC are asked about 3 nodes, as those over REST are.
-var grpcRows = []bad{
+// grpcAnswers are the rows of workers that answer wrongly over gRPC. They are
+// asked about 3 nodes, as those over REST are.
+var grpcAnswers = []struct {
+	name    string
+	handler handler
+	status  int
+	code    string
+	reason  string
+}{
 	{"short", chunkOf(&workerv1.VerdictChunk{Count: 2, Visible: []byte{3}}), 502, "worker_violation", "short_reply"},
 	{"nothing", ending(nil), 502, "worker_violation", "short_reply"},
 	{"no chunk in the message", chunkOf(nil), 502, "worker_violation", "short_reply"},
@@ -192,6 +203,10 @@ var grpcRows = []bad{
 		<-s.Context().Done()
 		return status.FromContextError(s.Context().Err()).Err()
 	}), 504, "worker_timeout", "timeout"},
+}
+
+// grpcRows are those of grpcAnswers over streams, and what goes wrong before.
+var grpcRows = append(overStreams(), []bad{
 	{"hangs before the handshake", func(t *testing.T) string { return "grpc://" + faulttest.Raw(t, hang) }, 504, "worker_timeout", "timeout"},
 	{"closes at once", func(t *testing.T) string { return "grpc://" + faulttest.Raw(t, func(net.Conn) {}) }, 503, "worker_unreachable", "connection_lost"},
 	{"garbage", func(t *testing.T) string {
@@ -203,6 +218,13 @@ var grpcRows = []bad{
 	{"nobody listens", func(t *testing.T) string { return "grpc://" + closedPort(t) }, 503, "worker_unreachable", "connect"},
 	{"refused address", func(*testing.T) string { return "grpc://169.254.169.254:80" }, 503, "worker_address_refused", "address_refused"},
 	{"unknown service", func(t *testing.T) string { return emptyGRPC(t) }, 502, "worker_error", "status"},
+}...)
+
+func overStreams() (rows []bad) {
+	for _, a := range grpcAnswers {
+		rows = append(rows, bad{a.name, a.handler.serve, a.status, a.code, a.reason})
+	}
+	return rows
 }
 
 func emptyGRPC(t *testing.T) string {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"runtime"
 	"strings"
 	"testing"
@@ -222,23 +223,25 @@ func TestStreamIsBounded(t *testing.T) {
 
 // countingGRPC shows everything without looking at it.
 func countingGRPC(t testing.TB) (string, *faulttest.Calls) {
-	return faulttest.GRPCWith(t, func(s faulttest.Stream) error {
-		if _, err := s.Recv(); err != nil {
+	return faulttest.GRPCWith(t, judgeAll), nil
+}
+
+func judgeAll(s faulttest.Stream) error {
+	if _, err := s.Recv(); err != nil {
+		return err
+	}
+	for {
+		m, err := s.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
-		for {
-			m, err := s.Recv()
-			if err != nil {
-				if err.Error() == "EOF" {
-					return nil
-				}
-				return err
-			}
-			if err := s.Send(showAll(m.GetChunk())); err != nil {
-				return err
-			}
+		if err := s.Send(showAll(m.GetChunk())); err != nil {
+			return err
 		}
-	}), nil
+	}
 }
 
 func TestSlowCallerCostsNoWorkerItsTime(t *testing.T) {
@@ -269,7 +272,7 @@ func TestSlowCallerCostsNoWorkerItsTime(t *testing.T) {
 }
 
 func TestStreamEndsWithItsCaller(t *testing.T) {
-	url := afterAll(func(s faulttest.Stream, _ uint64) error { <-s.Context().Done(); return nil })(t)
+	url := afterAll(func(s faulttest.Stream, _ uint64) error { <-s.Context().Done(); return nil }).serve(t)
 	f, _ := faulttest.Fleet(t, fanout.Config{}, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	s, err := f.Open(ctx, streamCall(element.TypeNodes, faulttest.Worker(1, url)))

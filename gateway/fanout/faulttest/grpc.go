@@ -1,6 +1,8 @@
 package faulttest
 
 import (
+	"errors"
+	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -31,15 +33,21 @@ type grpcWorker struct {
 
 func (w *grpcWorker) Filter(s Stream) error { return w.filter(s) }
 
-// GRPCWith serves Filter by hand and returns the worker's URL.
+// GRPCWith serves Filter by hand and returns the worker's URL. It describes
+// nothing of itself, so that it is asked over streams alone.
 func GRPCWith(t testing.TB, filter func(Stream) error, opts ...grpc.ServerOption) string {
+	t.Helper()
+	return serve(t, &grpcWorker{filter: filter}, opts...)
+}
+
+func serve(t testing.TB, w workerv1.GraphSecurityServer, opts ...grpc.ServerOption) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	srv := grpc.NewServer(opts...)
-	workerv1.RegisterGraphSecurityServer(srv, &grpcWorker{filter: filter})
+	workerv1.RegisterGraphSecurityServer(srv, w)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -51,6 +59,9 @@ func GRPCWith(t testing.TB, filter func(Stream) error, opts ...grpc.ServerOption
 	})
 	return "grpc://" + ln.Addr().String()
 }
+
+// Judges serves a stream as the worker of GRPC does.
+func Judges(s Stream, decide Decide) error { return serveChunks(s, decide, &Calls{}) }
 
 func serveChunks(s Stream, decide Decide, calls *Calls) error {
 	md, _ := metadata.FromIncomingContext(s.Context())
@@ -111,7 +122,7 @@ func Judge(c *workerv1.ElementChunk, kind string, decide Decide, calls *Calls) *
 }
 
 func ignoreEOF(err error) error {
-	if err.Error() == "EOF" {
+	if errors.Is(err, io.EOF) {
 		return nil
 	}
 	return err
