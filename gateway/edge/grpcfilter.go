@@ -57,7 +57,9 @@ func (f *grpcFilter) Filter(ss gatewayv1.GraphSecurity_FilterServer) error {
 	}
 	ctx, cancel := context.WithTimeout(ss.Context(), f.timeout(ss.Context()))
 	defer cancel()
-	in, err := f.header(ss, caller)
+	messages := listen(ss)
+	defer messages.close()
+	in, err := f.header(ctx, messages, caller)
 	if err != nil {
 		return err
 	}
@@ -71,7 +73,7 @@ func (f *grpcFilter) Filter(ss gatewayv1.GraphSecurity_FilterServer) error {
 		return f.failed(ctx, err)
 	}
 	defer stream.Close()
-	if err := f.receive(ctx, ss, stream, ticket); err != nil {
+	if err := f.receive(ctx, messages, stream, ticket); err != nil {
 		return f.failed(ctx, err)
 	}
 	d, err := stream.Decide()
@@ -93,8 +95,8 @@ func (f *grpcFilter) timeout(ctx context.Context) time.Duration {
 }
 
 // header reads the first message and everything that the metadata says.
-func (f *grpcFilter) header(ss gatewayv1.GraphSecurity_FilterServer, caller authn.Caller) (in pipeline.StreamInput, err error) {
-	first, err := ss.Recv()
+func (f *grpcFilter) header(ctx context.Context, messages *incoming, caller authn.Caller) (in pipeline.StreamInput, err error) {
+	first, err := messages.next(ctx)
 	if errors.Is(err, io.EOF) || err == nil && first.GetHeader() == nil {
 		return in, fault.New(fault.Invalid, "invalid_request", "the first message must be the header")
 	}
@@ -123,22 +125,19 @@ func (f *grpcFilter) header(ss gatewayv1.GraphSecurity_FilterServer, caller auth
 	default:
 		return in, fault.New(fault.Invalid, "invalid_request", "header.batch is %s; nodes, relationships and graph are known", h.GetBatch())
 	}
-	in.Hops, err = hops(http.Header{headerHops: metadata.ValueFromIncomingContext(ss.Context(), headerHops)})
+	in.Hops, err = hops(http.Header{headerHops: metadata.ValueFromIncomingContext(ctx, headerHops)})
 	return in, err
 }
 
 // receive takes the chunks until the caller half-closes.
-func (f *grpcFilter) receive(ctx context.Context, ss gatewayv1.GraphSecurity_FilterServer, stream *pipeline.Stream, t *Ticket) error {
+func (f *grpcFilter) receive(ctx context.Context, messages *incoming, stream *pipeline.Stream, t *Ticket) error {
 	held := f.holdsElements()
 	for {
-		m, err := ss.Recv()
+		m, err := messages.next(ctx)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
-			if ctx.Err() != nil {
-				return fault.From(ctx.Err())
-			}
 			return err
 		}
 		c := m.GetChunk()
