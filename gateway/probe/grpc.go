@@ -47,6 +47,10 @@ func (i *Inspector) describe(ctx context.Context, scheme, host string) (registry
 	// Closing a connection that is of no more use has nothing to report.
 	defer func() { _ = conn.Close() }()
 	resp, err := workerv1.NewGraphSecurityClient(conn).Describe(ctx, &workerv1.DescribeRequest{})
+	if status.Code(err) == codes.Unimplemented {
+		// A rule transformation need not serve what filters graphs.
+		resp, err = workerv1.NewRuleTransformationClient(conn).Describe(ctx, &workerv1.DescribeRequest{})
+	}
 	if err != nil {
 		return registry.Info{}, i.describeFailed(ctx, err, dialled.get())
 	}
@@ -65,7 +69,7 @@ func (i *Inspector) describeFailed(ctx context.Context, err, dialled error) erro
 		// The deadline travels with the call, so the worker may notice it first.
 		return refusal(codeTimeout, "the worker did not answer in full within %s", i.cfg.Timeout)
 	case code == codes.Unimplemented:
-		return refusal(codeIncompatible, "the server does not offer muster.worker.v1.GraphSecurity/Describe: %s", text)
+		return refusal(codeIncompatible, "the server offers neither muster.worker.v1.GraphSecurity/Describe nor muster.worker.v1.RuleTransformation/Describe: %s", text)
 	case code == codes.ResourceExhausted:
 		return refusal(codeTooLarge, "Describe answers more than %d bytes, or is overloaded: %s", i.cfg.MaxBody, text)
 	case code == codes.Unavailable:
