@@ -157,7 +157,7 @@ func newSuite(o Options) (*suite, error) {
 
 // cases returns those that apply, in their order.
 func (s *suite) cases() (list []testCase) {
-	groups := [][]testCase{coreCases(), tokenCases(), robustCases(), wireCases(), lawCases()}
+	groups := [][]testCase{coreCases(), tokenCases(), robustCases(), wireCases(), decideCases(), lawCases()}
 	if s.o.Type == TypeTransformation {
 		groups = [][]testCase{transformCases()}
 	}

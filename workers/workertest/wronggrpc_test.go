@@ -98,6 +98,12 @@ func (p *plainGRPC) Filter(s workerv1.GraphSecurity_FilterServer) error {
 // start serves the worker on a free port.
 func (p *plainGRPC) start(t *testing.T, is *workertest.Issuer, healthy bool) string {
 	t.Helper()
+	return p.startAs(t, is, healthy, p)
+}
+
+// startAs serves as, which is built on the worker.
+func (p *plainGRPC) startAs(t *testing.T, is *workertest.Issuer, healthy bool, as workerv1.GraphSecurityServer) string {
+	t.Helper()
 	v, err := token.NewVerifier(t.Context(), token.Config{
 		Issuers: []token.Issuer{{Issuer: is.URL(), Audience: workertest.Audience}},
 	})
@@ -110,7 +116,7 @@ func (p *plainGRPC) start(t *testing.T, is *workertest.Issuer, healthy bool) str
 		t.Fatal(err)
 	}
 	s := grpc.NewServer(grpc.MaxRecvMsgSize(64 << 20))
-	workerv1.RegisterGraphSecurityServer(s, p)
+	workerv1.RegisterGraphSecurityServer(s, as)
 	if healthy {
 		grpc_health_v1.RegisterHealthServer(s, health.NewServer())
 	}
