@@ -96,6 +96,20 @@ type stream struct {
 // Context returns the context that ends with the worker's own limit, too.
 func (s *stream) Context() context.Context { return s.ctx }
 
+// RecvMsg waits no longer than the context lasts. gRPC's own wait ends with the call
+// alone, and a caller that sends nothing and sets no deadline would hold its place
+// among MaxConcurrent for ever. The goroutine ends when the handler returns.
+func (s *stream) RecvMsg(m any) error {
+	got := make(chan error, 1)
+	go func() { got <- s.ServerStream.RecvMsg(m) }()
+	select {
+	case err := <-got:
+		return err
+	case <-s.ctx.Done():
+		return s.ctx.Err()
+	}
+}
+
 type grpcService struct {
 	workerv1.UnimplementedGraphSecurityServer
 	w *Worker
