@@ -77,9 +77,9 @@ tidy-check: tools ## Fail on a missing sibling replace, a differing go line or a
 	@$(TOOLS)/tidycheck -root $(ROOT)
 
 .PHONY: bench
-bench: build tools-bench ## Measure against the yardsticks and write docs/performance.md (BENCH=quick for a short run)
+bench: build tools-bench ## Measure against the yardsticks and write docs/performance.md (BENCH=quick for a short run, ONLY=regexp for some bars, which writes nothing)
 	@tools/setup/nginx.sh >/dev/null
-	@$(TOOLS)/bench run -bin $(BIN) -o docs/performance.md -json bin/bench.json $(if $(filter quick,$(BENCH)),-quick) $(BENCHFLAGS)
+	@$(TOOLS)/bench run -bin $(BIN) $(if $(ONLY),-only '$(ONLY)',-o docs/performance.md -json bin/bench.json) $(if $(filter quick,$(BENCH)),-quick) $(BENCHFLAGS)
 
 FUZZTIME ?= 20s
 .PHONY: fuzz

@@ -101,8 +101,8 @@ func over(a, b []float64) reading {
 		return reading{refused: "the yardstick measured nothing"}
 	}
 	var each []float64
-	for i := range min(len(a), len(b)) {
-		each = append(each, a[i]/b[i])
+	for i, v := range a[:min(len(a), len(b))] {
+		each = append(each, v/b[i]) //nolint:gosec // i is below the length of both
 	}
 	r.spread = spreadOf(each, r.value)
 	return r

@@ -132,7 +132,7 @@ func TestTooLittleCPUIsNoNumber(t *testing.T) {
 // The cost of legs is a difference; when it is within the noise, nothing is told
 // of it.
 func TestLegsWithinTheNoise(t *testing.T) {
-	b := legs("legs", 0.45, 0.3, 1, 8, modeGRPC, rowsReady, modeGRPC)
+	b := legs("legs", 0.45, 0.3, 1, modeGRPC, rowsReady, modeGRPC)
 	got := everything(1)
 	for _, p := range b.needs {
 		if p.Subject == muster {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -151,8 +152,7 @@ func (a *alone) goroutines(ctx context.Context, n int) (float64, error) {
 		}
 		now, err := a.gateway.metric(ctx, "go_goroutines")
 		if err != nil {
-			<-done
-			return 0, err
+			return 0, errors.Join(err, <-done)
 		}
 		most = max(most, now)
 	}

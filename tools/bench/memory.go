@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -78,7 +79,7 @@ func (m memoryCell) measure(ctx context.Context, b *bench, values map[string]val
 	}
 	values[m.name()] = counted(float64(peak) / m.inFlight())
 	return []string{
-		fmt.Sprint(m.n), fmt.Sprint(memoryWorkers), fmt.Sprint(m.c), fmt.Sprint(got.Requests),
+		strconv.Itoa(m.n), strconv.Itoa(memoryWorkers), strconv.Itoa(m.c), strconv.Itoa(got.Requests),
 		fmt.Sprintf("%.0f", m.inFlight()/1e6), fmt.Sprintf("%.0f", float64(peak)/1e6), fmt.Sprintf("%.0f", float64(rest)/1e6),
 	}, nil
 }

@@ -28,7 +28,7 @@ func fullPlan() plan {
 		sizes: []int{2, 1_000, 10_000, 100_000}, fleets: []int{1, 3, 8},
 		modes:   []string{modeREST, modeReformat, modeGRPC},
 		clients: []int{1, 8, 32}, plainUpTo: 100_000,
-		effort: effort{repetitions: 5, length: 600 * time.Millisecond, warm: 150 * time.Millisecond},
+		effort: effort{repetitions: 5, length: 500 * time.Millisecond, warm: 150 * time.Millisecond},
 	}
 }
 

@@ -163,7 +163,7 @@ func TestRulesProgram(t *testing.T) {
 		}
 		path := filepath.Join(t.TempDir(), "benchrules")
 		script := "#!/bin/sh\n[ \"$1\" = -quick ] || exit 3\ncat <<'END'\n" + string(text) + "\nEND\n"
-		if err := os.WriteFile(path, []byte(script), 0o700); err != nil { //nolint:gosec // it is run
+		if err := os.WriteFile(path, []byte(script), 0o700); err != nil {
 			t.Fatal(err)
 		}
 		return path

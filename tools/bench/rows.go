@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"sync"
 
 	"google.golang.org/grpc"
@@ -218,7 +219,7 @@ func (g *rowsGateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// A failed write means that the client went away.
-	_, _ = fmt.Fprintf(w, `{"shown":%d}`, shownByAll(answers, len(data)))
+	_, _ = io.WriteString(w, `{"shown":`+strconv.Itoa(shownByAll(answers, len(data)))+`}`)
 }
 
 // rows reads the request. A body of a length that was seen before is read as

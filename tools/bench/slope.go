@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strconv"
 	"time"
 )
 
@@ -56,7 +57,7 @@ func measureSlope(ctx context.Context, b *bench) (figure, error) {
 	}
 	for _, n := range sizes {
 		m := summarize(point{}, samples[n])
-		f.Rows = append(f.Rows, []string{fmt.Sprint(n), ms(m.CPU), fmt.Sprintf("%.0f", float64(m.CPU)/float64(n)), ms(m.P50)})
+		f.Rows = append(f.Rows, []string{strconv.Itoa(n), ms(m.CPU), fmt.Sprintf("%.0f", float64(m.CPU)/float64(n)), ms(m.P50)})
 	}
 	return f, nil
 }

@@ -25,10 +25,10 @@ func against(what string, of func(sample) time.Duration, mode, yardstick string,
 
 const cpuPerRequest = "CPU per request"
 
-// legs compares what the workers from few to many cost Muster, in CPU time of
+// legs compares what the workers from few to eight cost Muster, in CPU time of
 // the gateway, with what they cost a yardstick, each in a mode of its own.
-func legs(what string, asked, stretch float64, few, many int, mode, yardstick, yardstickMode string) bar {
-	const n, c = 10_000, 8
+func legs(what string, asked, stretch float64, few int, mode, yardstick, yardstickMode string) bar {
+	const n, c, many = 10_000, 8, 8
 	own := [2]point{{muster, mode, n, few, c}, {muster, mode, n, many, c}}
 	other := [2]point{{yardstick, yardstickMode, n, few, c}, {yardstick, yardstickMode, n, many, c}}
 	return bar{
@@ -42,7 +42,7 @@ func legs(what string, asked, stretch float64, few, many int, mode, yardstick, y
 	}
 }
 
-// figures makes a bar of a figure that a probe found.
+// figured makes a bar of a figure that a probe found.
 func figured(name, probe string, b bar) bar {
 	b.name, b.probe = name, probe
 	b.read = func(f found) reading {
@@ -66,11 +66,11 @@ func loadBars() []bar {
 		against(cpuPerRequest, cpu, modeREST, viaHTTP, 1.7, 1.3, 2, 8, 8),
 		against("p50", p50, modeREST, nginx1, 3, 2.2, 10_000, 1, 1),
 		against("p50", p50, modeREST, nginx2, 3.5, 2, 1_000, 1, 1),
-		legs("CPU of seven more workers", 2.2, 1.7, 1, 8, modeREST, raw, modeREST),
-		legs("CPU of seven more workers", 8, 5, 1, 8, modeReformat, raw, modeREST),
+		legs("CPU of seven more workers", 2.2, 1.7, 1, modeREST, raw, modeREST),
+		legs("CPU of seven more workers", 8, 5, 1, modeReformat, raw, modeREST),
 		against(cpuPerRequest, cpu, modeGRPC, rows, 0.45, 0.3, 10_000, 8, 8),
-		legs("CPU of eight workers' legs", 0.45, 0.3, 0, 8, modeGRPC, rowsReady, modeGRPC),
-		legs("CPU of seven more workers", 0.45, 0.3, 1, 8, modeGRPC, rowsReady, modeGRPC),
+		legs("CPU of eight workers' legs", 0.45, 0.3, 0, modeGRPC, rowsReady, modeGRPC),
+		legs("CPU of seven more workers", 0.45, 0.3, 1, modeGRPC, rowsReady, modeGRPC),
 	}
 	for _, n := range []int{1_000, 10_000} {
 		for _, w := range []int{1, 3, 8} {

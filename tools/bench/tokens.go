@@ -21,21 +21,21 @@ import (
 )
 
 const (
-	tokenName       = "cached token, against RS256 verification by golang-jwt"
-	tokenOwnName    = "cached token, against Muster's own RS256 verification"
-	tokenAllocsName = "allocations of a cached token"
-	tokenAudience   = "muster"
-	tokenKey        = "bench"
-	tokenRounds     = 5
+	cachedName    = "cached token, against RS256 verification by golang-jwt"
+	cachedOwnName = "cached token, against Muster's own RS256 verification"
+	cachedAllocs  = "allocations of a cached token"
+	tokenAudience = "muster"
+	tokenKey      = "bench"
+	tokenRounds   = 5
 )
 
 func tokenProbe() probe {
 	return probe{
 		name: "token", run: measureTokens,
 		bars: []bar{
-			figured(tokenName, "token", bar{asked: 1.0 / 20, stretch: 1.0 / 40}),
-			figured(tokenOwnName, "token", bar{asked: 1.0 / 20, stretch: 1.0 / 40}),
-			figured(tokenAllocsName, "token", bar{asked: 1, exact: true}),
+			figured(cachedName, "token", bar{asked: 1.0 / 20, stretch: 1.0 / 40}),
+			figured(cachedOwnName, "token", bar{asked: 1.0 / 20, stretch: 1.0 / 40}),
+			figured(cachedAllocs, "token", bar{asked: 1, exact: true}),
 		},
 	}
 }
@@ -89,7 +89,7 @@ func (i *testIssuer) sign(jti int) (string, error) {
 // tokenTimes are nanoseconds a token, and objects.
 type tokenTimes struct{ cached, own, peer, allocations []float64 }
 
-func measureTokens(ctx context.Context, b *bench) (f figure, err error) {
+func measureTokens(ctx context.Context, _ *bench) (f figure, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	listeners, err := listen(ctx, 1)
 	if err != nil {
@@ -120,8 +120,8 @@ func measureTokens(ctx context.Context, b *bench) (f figure, err error) {
 	own, peer, cached := middle(all.own), middle(all.peer), middle(all.cached)
 	return figure{
 		Title: "Tokens", Values: map[string]value{
-			tokenName: over(all.cached, all.peer).asValue(), tokenOwnName: over(all.cached, all.own).asValue(),
-			tokenAllocsName: counted(middle(all.allocations)),
+			cachedName: over(all.cached, all.peer).asValue(), cachedOwnName: over(all.cached, all.own).asValue(),
+			cachedAllocs: counted(middle(all.allocations)),
 		},
 		Rows: [][]string{
 			{"what", "ns"}, {"cached", fmt.Sprintf("%.0f", cached)},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -78,7 +79,7 @@ func measureWire(ctx context.Context, b *bench) (figure, error) {
 			return figure{}, err
 		}
 		answered[mode] = back
-		f.Rows = append(f.Rows, []string{mode, fmt.Sprint(n), fmt.Sprintf("%.0f", sent), fmt.Sprintf("%.0f", back)})
+		f.Rows = append(f.Rows, []string{mode, strconv.Itoa(n), fmt.Sprintf("%.0f", sent), fmt.Sprintf("%.0f", back)})
 	}
 	f.Values[wireName] = counted(answered[modeGRPC] / answered[modeREST])
 	return f, nil
