@@ -46,27 +46,48 @@ func skipSpaces(b []byte, i int) int {
 }
 
 // scanString reads a string whose opening quote is at i-1 and returns the
-// offset behind its closing quote, and whether it holds escapes.
+// offset behind its closing quote, and whether it holds escapes. What is most
+// frequent is read here, the rest by scanEscape and scanRunes.
 func scanString(b []byte, i int) (end int, escaped bool) {
-	for {
-		if i = skipPlain(b, i); i >= len(b) {
-			return more, escaped
+	for i < len(b) {
+		if len(b)-i >= 8 {
+			m := special(load64(b[i:]))
+			if m == 0 {
+				i += 8
+				continue
+			}
+			i += bits.TrailingZeros64(m) >> 3
 		}
 		switch c := b[i]; {
 		case c == '"':
 			return i + 1, escaped
 		case c == '\\':
 			escaped = true
+			if i+1 < len(b) && b[i+1] != 'u' && isEscape(b[i+1]) {
+				i += 2
+				continue
+			}
 			i = scanEscape(b, i+1)
+		case c >= 0xC2 && c <= 0xDF && i+1 < len(b) && b[i+1]&0xC0 == 0x80:
+			i += 2 // most of what is not English
 		case c >= utf8.RuneSelf:
 			i = scanRunes(b, i)
-		default:
+		case c < ' ':
 			return bad, escaped
+		default:
+			i++ // among the last bytes
 		}
 		if i < 0 {
 			return i, escaped
 		}
 	}
+	return more, escaped
+}
+
+// isEscape reports whether a backslash may stand before c.
+func isEscape(c byte) bool {
+	const letters = 1<<('b'-'b') | 1<<('f'-'b') | 1<<('n'-'b') | 1<<('r'-'b') | 1<<('t'-'b') | 1<<('u'-'b')
+	return c == '"' || c == '\\' || c == '/' || c >= 'b' && c <= 'u' && letters>>(c-'b')&1 != 0
 }
 
 // skipString is scanString for strings that nobody looks into.
@@ -83,33 +104,11 @@ func skipString(b []byte, i int) int {
 	return end
 }
 
-// skipPlain returns the offset of the first byte from i on that special marks,
-// or the end.
-func skipPlain(b []byte, i int) int {
-	for ; len(b)-i >= 8; i += 8 {
-		if m := special(load64(b[i:])); m != 0 {
-			return i + bits.TrailingZeros64(m)>>3
-		}
-	}
-	for i < len(b) && b[i] >= ' ' && b[i] != '"' && b[i] != '\\' && b[i] < utf8.RuneSelf {
-		i++
-	}
-	return i
-}
-
 // scanRunes reads the characters above ASCII from i on and returns the offset
 // behind them. What is no UTF-8 is bad; bytes that end within a character that
 // is good so far ask for more.
 func scanRunes(b []byte, i int) int {
 	for i < len(b) && b[i] >= utf8.RuneSelf {
-		c := b[i]
-		if c >= 0xC2 && c <= 0xDF && len(b)-i >= 2 { // most of what is not English
-			if b[i+1]&0xC0 != 0x80 {
-				return bad
-			}
-			i += 2
-			continue
-		}
 		r, n := utf8.DecodeRune(b[i:])
 		if r == utf8.RuneError && n <= 1 {
 			if !utf8.FullRune(b[i:]) {
@@ -128,12 +127,11 @@ func scanEscape(b []byte, i int) int {
 	if i >= len(b) {
 		return more
 	}
-	switch b[i] {
-	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-		return i + 1
-	case 'u':
-	default:
+	if !isEscape(b[i]) {
 		return bad
+	}
+	if b[i] != 'u' {
+		return i + 1
 	}
 	v, i := scanHex(b, i+1)
 	if i < 0 || v < 0xD800 || v > 0xDFFF {
