@@ -54,7 +54,7 @@ func (t *transaction) PutGeneration(ctx context.Context, g *registry.Generation)
 		return t.newGeneration(ctx, g)
 	}
 	res, err := t.tx.ExecContext(ctx, `UPDATE rule_generations SET state = $2, ended_at = $3, answer = $4 WHERE number = $1`,
-		g.Number, string(g.State), nullTime(g.EndedAt), g.Answer)
+		g.Number, string(g.State), nullTime(g.EndedAt), nullBytes(g.Answer))
 	if err := t.one(res, t.explain("store a generation", err)); err != nil {
 		return err
 	}
@@ -66,6 +66,14 @@ func (t *transaction) PutGeneration(ctx context.Context, g *registry.Generation)
 	}
 	_, err = t.tx.ExecContext(ctx, `DELETE FROM staged_rules WHERE generation = $1`, g.Number)
 	return t.explain("remove staged rules", err)
+}
+
+// nullBytes writes nil as NULL; a driver may make it an empty value.
+func nullBytes(data []byte) any {
+	if data == nil {
+		return nil
+	}
+	return data
 }
 
 func (t *transaction) newGeneration(ctx context.Context, g *registry.Generation) error {
@@ -80,7 +88,7 @@ func (t *transaction) newGeneration(ctx context.Context, g *registry.Generation)
 	_, err = t.tx.ExecContext(ctx, `INSERT INTO rule_generations
 		(number, issuer, subject, step, generation, state, started_at, ended_at, answer)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`, g.Number, c.Issuer, c.Subject, c.Step, g.ID, string(g.State),
-		g.StartedAt.UTC(), nullTime(g.EndedAt), g.Answer)
+		g.StartedAt.UTC(), nullTime(g.EndedAt), nullBytes(g.Answer))
 	return t.explain("store a generation", err)
 }
 

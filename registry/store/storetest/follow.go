@@ -136,6 +136,13 @@ func (c *cut) Write(ctx context.Context, fn func(context.Context, registry.Tx) e
 	return rev, err
 }
 
+func (c *cut) StagedRules(ctx context.Context, after registry.StagedPlace, limit int) ([]registry.StagedRule, error) {
+	if err := c.gone(); err != nil {
+		return nil, err
+	}
+	return c.Store.StagedRules(ctx, after, limit)
+}
+
 func (c *cut) CheckWritable(ctx context.Context) error {
 	if err := c.gone(); err != nil {
 		return err

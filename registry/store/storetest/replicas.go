@@ -25,6 +25,9 @@ func replicaTests() map[string]func(*testing.T, Backend) {
 		"one enrolment of many":            shared(testEnrolTogether),
 		"one replica ends a pause":         shared(testPauseEndsOnce),
 		"what another changed counts":      shared(testReadYourWrites),
+		"readers see no gap in rules":      testNoGap,
+		"replicas have the same rules":     shared(testRulesConverge),
+		"one replica sweeps generations":   shared(testSweptOnce),
 	}
 }
 

@@ -57,6 +57,7 @@ func Run(t *testing.T, b Backend) {
 		{"Replicas", replicaTests()},
 		{"Runs", runTests()},
 		{"RunRules", runRuleTests()},
+		{"Rules", ruleTests()},
 		{"Crash", crashTests()},
 	} {
 		t.Run(group.name, func(t *testing.T) {
