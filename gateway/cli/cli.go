@@ -100,7 +100,7 @@ Exit codes: 0 ok, 1 failed, 2 wrong usage or configuration, 3 not found,
 	flags.StringVar(&s.caFile, "ca-file", "", "certificates that sign the gateway's, in place of the system's")
 	s.complete(root, "output", formTable, formJSON, formYAML)
 	root.AddCommand(
-		s.serveCommand(), s.devCommand(), s.workerCommand(), s.modelCommand(), s.ruleCommand(), s.filterCommand(),
+		s.serveCommand(), s.devCommand(), s.workerCommand(), s.modelCommand(), s.ruleCommand(), s.transformCommand(), s.filterCommand(),
 		s.conformCommand(), s.configCommand(),
 		s.versionCommand(), s.completionCommand(),
 	)

@@ -270,7 +270,7 @@ func (c *client) advice(e *fault.Error, h http.Header) string {
 		}
 		return "get a fresh token from the issuer that the gateway trusts (muster dev token admin prints one of the development issuer)"
 	case fault.Denied:
-		return "use a token of somebody who may; the fleet is managed with the realm role muster-admin"
+		return "use a token of somebody who may: managing takes the realm role muster-admin, writing rules muster-rules-write"
 	case fault.NotFound:
 		return "muster worker list shows what there is"
 	case fault.Precondition:

@@ -125,40 +125,45 @@ is refused unless --rebind says that it is meant.`,
 		if err != nil {
 			return err
 		}
-		var changed struct {
-			Revision int64 `json:"revision"`
-			Orphaned struct {
-				ruleOrphans
-				Rules []struct {
-					ID   int64  `json:"id"`
-					Name string `json:"name"`
-				} `json:"rules"`
-				Count int `json:"count"`
-			} `json:"orphaned"`
-		}
-		if err := json.Unmarshal(got.body, &changed); err != nil {
-			return unreadable("answer", err)
-		}
-		if o := &changed.Orphaned; o.Count > 0 {
-			s.say("%d rules name something that the model does not have, and grant nothing for it: %s; "+
-				"muster rule list --state orphaned shows them", o.Count, o.text())
-		}
-		return s.print(json.RawMessage(got.body), func(w io.Writer) error {
-			if err := row(w, "REVISION", "ORPHANED RULE", "ID"); err != nil {
-				return err
-			}
-			revision := strconv.FormatInt(changed.Revision, 10)
-			if len(changed.Orphaned.Rules) == 0 {
-				return row(w, revision, "", "")
-			}
-			for _, o := range changed.Orphaned.Rules {
-				if err := row(w, revision, o.Name, strconv.FormatInt(o.ID, 10)); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		return s.printModelChange(got.body)
 	})
 	cmd.Flags().BoolVar(&rebind, "rebind", false, "give ids that rules use another title; the rules then speak of that")
 	return cmd
+}
+
+// printModelChange prints what a new model left orphaned.
+func (s *shell) printModelChange(answer []byte) error {
+	var changed struct {
+		Revision int64 `json:"revision"`
+		Orphaned struct {
+			ruleOrphans
+			Rules []struct {
+				ID   int64  `json:"id"`
+				Name string `json:"name"`
+			} `json:"rules"`
+			Count int `json:"count"`
+		} `json:"orphaned"`
+	}
+	if err := json.Unmarshal(answer, &changed); err != nil {
+		return unreadable("answer", err)
+	}
+	if o := &changed.Orphaned; o.Count > 0 {
+		s.say("%d rules name something that the model does not have, and grant nothing for it: %s; "+
+			"muster rule list --state orphaned shows them", o.Count, o.text())
+	}
+	return s.print(json.RawMessage(answer), func(w io.Writer) error {
+		if err := row(w, "REVISION", "ORPHANED RULE", "ID"); err != nil {
+			return err
+		}
+		revision := strconv.FormatInt(changed.Revision, 10)
+		if len(changed.Orphaned.Rules) == 0 {
+			return row(w, revision, "", "")
+		}
+		for _, o := range changed.Orphaned.Rules {
+			if err := row(w, revision, o.Name, strconv.FormatInt(o.ID, 10)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

@@ -227,6 +227,7 @@ func (s *shell) ruleDeleteCommand() *cobra.Command {
 		Example: `  muster rule delete staff-see-benchmarks
   muster rule delete --mine
   muster rule delete --mine --step nightly`,
+		Args: cobra.ArbitraryArgs,
 	}
 	cmd.RunE = s.withClient(func(ctx context.Context, c *client, args []string) error {
 		if mine == (len(args) > 0) {
