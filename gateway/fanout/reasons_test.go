@@ -57,8 +57,8 @@ func written(t *testing.T, dir string) (reasons []string) {
 		t.Fatal(err)
 	}
 	for _, name := range files {
-		if strings.HasSuffix(name, "_test.go") {
-			continue
+		if strings.HasSuffix(name, "_test.go") || filepath.Base(name) == "explain.go" {
+			continue // why an element was taken away is nobody's failure
 		}
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
 		if err != nil {
