@@ -71,6 +71,7 @@ func BenchmarkDecide(b *testing.B) {
 	for name, body := range map[string][]byte{
 		"usual":         workloadBody(100_000, usual),
 		"usual-10000":   workloadBody(10_000, usual),
+		"usual-1000":    workloadBody(1_000, usual),
 		"another names": workloadBody(100_000, func(i, p int) string { return fmt.Sprintf("property%d-%d", i, p) }),
 		"optional": workloadBody(100_000, func(i, p int) string {
 			if i*2654435761>>p&3 == 0 {

@@ -32,6 +32,7 @@ func compile(x *index, rules iter.Seq[rule.Rule]) *Program {
 		p.labels[l.title] = l
 		p.ordered = append(p.ordered, l)
 	}
+	p.titles = newTitles(p.ordered)
 	p.deciders.New = func() any { return newDecider(p) }
 	return p
 }
@@ -324,6 +325,9 @@ func (b *building) finish(prop int32, s *setTable) group {
 			e.set = s.number(e.union)
 		}
 		g.entries[k] = e.entry
+	}
+	for _, v := range b.values.few {
+		g.tokens = append(g.tokens, newToken(v))
 	}
 	return g
 }

@@ -53,6 +53,7 @@ type sequence struct {
 	next     *sequence
 	outcomes []*outcome
 	byMask   map[string]*outcome // when there are more than fewOutcomes
+	recent   []*outcome          // with byMask: some of them, by what hashMask says
 	last     *outcome
 	number   uint32
 	keep     bool             // false for decider.loose
@@ -175,7 +176,7 @@ func (d *decider) label(token []byte) *label {
 		return d.last
 	}
 	d.labelOf = token
-	d.last = d.p.labels[string(d.text(token))]
+	d.last = d.p.titles.find(d.text(token))
 	return d.last
 }
 
@@ -199,7 +200,16 @@ func (d *decider) apply(f *fold) {
 	}
 	for k := range f.checks {
 		c := &f.checks[k]
-		switch value := d.b.Value(d.i, int(c.pos)); value[0] {
+		value, head := d.b.ValueHead(d.i, int(c.pos))
+		switch value[0] {
+		case '"':
+			e, sure := c.group.quick(value, head)
+			if !sure {
+				e = d.find(&c.group.values, value)
+			}
+			if e >= 0 {
+				d.found(f, c.group, e)
+			}
 		case '[':
 			members := scalars{text: value}
 			for m := members.next(); m != nil; m = members.next() {
@@ -213,10 +223,13 @@ func (d *decider) apply(f *fold) {
 
 // meet looks for rules whose condition a value meets that is no array.
 func (d *decider) meet(f *fold, g *group, value []byte) {
-	k := d.find(&g.values, value)
-	if k < 0 {
-		return
+	if k := d.find(&g.values, value); k >= 0 {
+		d.found(f, g, k)
 	}
+}
+
+// found gives what rules give to elements with the value of an entry.
+func (d *decider) found(f *fold, g *group, k int32) {
 	e := &g.entries[k]
 	if e.set >= 0 {
 		d.give(f, e.set)

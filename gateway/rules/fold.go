@@ -48,7 +48,7 @@ func (d *decider) loosely() *sequence {
 func (s *sequence) forget() {
 	clear(s.outcomes)
 	s.outcomes, s.last = s.outcomes[:0], nil
-	s.byMask, s.index = nil, nil
+	s.byMask, s.recent, s.index = nil, nil, nil
 }
 
 // fold returns what a label says of elements with these names.
@@ -166,7 +166,12 @@ func (d *decider) form(seq *sequence, out *element.Selection) uint32 {
 // outcome returns what elements with these names look like when acc is kept.
 func (d *decider) outcome(seq *sequence) *outcome {
 	if seq.byMask != nil {
+		at := &seq.recent[hashMask(d.acc)]
+		if o := *at; o != nil && slices.Equal(o.mask, d.acc) {
+			return o
+		}
 		if o := seq.byMask[string(d.maskKey())]; o != nil {
+			*at = o
 			return o
 		}
 	} else {
@@ -190,12 +195,25 @@ func (d *decider) outcome(seq *sequence) *outcome {
 		seq.byMask[string(d.maskKey())] = o
 	case len(seq.outcomes) > fewOutcomes:
 		seq.byMask = map[string]*outcome{}
+		seq.recent = make([]*outcome, recentMasks)
 		for _, x := range seq.outcomes {
 			seq.byMask[string(keyOf(d.plain[:0], x.mask))] = x
 		}
 		seq.outcomes = nil
 	}
 	return o
+}
+
+// recentMasks is how many places there are for outcomes found lately.
+const recentMasks = 256
+
+// hashMask chooses one of them.
+func hashMask(mask []uint64) uint64 {
+	h := uint64(0)
+	for _, word := range mask {
+		h = (h ^ word) * 0x9E3779B97F4A7C15
+	}
+	return h >> 56
 }
 
 func (d *decider) maskKey() []byte {

@@ -13,6 +13,7 @@ import (
 type Program struct {
 	labels    map[string]*label // by title: the entities that a rule lists
 	ordered   []*label          // the same, by index
+	titles    titles            // the same, by their titles' bytes
 	relations map[triple]*relation
 	byType    map[string][]*relation
 	ends      map[string]int // labels that relations begin or end with -> index
@@ -52,6 +53,7 @@ type group struct {
 	prop    int32
 	values  values
 	entries []entry // by what values finds
+	tokens  []token // the values as strings are usually written; nil when there are many
 }
 
 // entry is what rules say of nodes in which a property has one value.

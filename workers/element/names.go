@@ -1,23 +1,50 @@
 package element
 
-import "hash/maphash"
+import (
+	"bytes"
+	"hash/maphash"
+)
 
 // Names is a sequence of property names as an element wrote them, escapes and
 // all: two spellings of one name are two sequences. The zero value is empty. It
 // keeps its memory between uses and is for one goroutine while it is taken.
 type Names struct {
-	text []byte   // the tokens with their quotes, end to end
-	ends []uint32 // where in text each one ends
+	text  []byte   // the tokens with their quotes, end to end
+	ends  []uint32 // where in text each one ends
+	brief []brief
+}
+
+// brief is a token in short, for comparing it without looking at it: most names
+// have no more than sixteen bytes with their quotes.
+type brief struct {
+	size       uint32
+	head, tail uint64 // its first and its last eight bytes
+	mask       uint64 // which of head count
 }
 
 // Take makes n the names of element i, in the order of writing.
 func (n *Names) Take(b *Batch, i int) {
-	n.text, n.ends = n.text[:0], n.ends[:0]
+	n.text, n.ends, n.brief = n.text[:0], n.ends[:0], n.brief[:0]
 	v := b.View(i)
 	for j := range v.props {
-		n.text = append(n.text, v.Property(j).Name...)
+		token := v.Property(j).Name
+		n.text = append(n.text, token...)
 		n.ends = append(n.ends, uint32(len(n.text)))
+		n.brief = append(n.brief, briefOf(token))
 	}
+}
+
+func briefOf(token []byte) brief {
+	t := brief{size: uint32(len(token)), mask: ^uint64(0)}
+	if len(token) >= 8 {
+		t.head, t.tail = load64(token), load64(token[len(token)-8:])
+		return t
+	}
+	t.mask >>= 64 - 8*len(token)
+	for k, c := range token {
+		t.head |= uint64(c) << (8 * k)
+	}
+	return t
 }
 
 // Len returns how many names there are.
@@ -43,30 +70,28 @@ func (b *Batch) SameNames(i int, n *Names) bool {
 		return false
 	}
 	props := b.props[r.firstProp : r.firstProp+r.propCount]
-	ends := n.ends[:len(props)]
-	from := uint32(0)
+	briefs := n.brief[:len(props)]
 	for j := range props {
 		// A token ends with its quote: equal bytes up to there are the same name.
-		token := n.text[from:ends[j]]
+		t := &briefs[j]
 		at := b.body[props[j].name:]
-		if len(at) < len(token) || !sameShort(at[:len(token)], token) {
+		if len(at) < 8 || len(at) < int(t.size) {
+			if !bytes.HasPrefix(at, n.Token(j)) {
+				return false
+			}
+			continue
+		}
+		switch {
+		case load64(at)&t.mask != t.head:
+			return false
+		case t.size <= 8:
+		case load64(at[t.size-8:]) != t.tail:
+			return false
+		case t.size > 16 && !bytes.HasPrefix(at, n.Token(j)):
 			return false
 		}
-		from = ends[j]
 	}
 	return true
-}
-
-// sameShort compares two texts of the same length, most of them of 16 bytes or
-// fewer, without a call for these.
-func sameShort(a, b []byte) bool {
-	if len(a) < 8 || len(a) != len(b) {
-		return string(a) == string(b)
-	}
-	if load64(a) != load64(b) || load64(a[len(a)-8:]) != load64(b[len(b)-8:]) {
-		return false
-	}
-	return len(a) <= 16 || string(a) == string(b)
 }
 
 // HashNames mixes the names of element i, in their order and spelling.
@@ -89,6 +114,20 @@ func (b *Batch) Value(i, j int) []byte {
 	from := b.props[r.firstProp+uint32(j)].value
 	to := b.propertyEnd(r, uint32(j))
 	return b.body[from:to:to]
+}
+
+// ValueHead is Value, and the value's first eight bytes, the first lowest; what
+// stands behind a shorter value, if anything, fills them up.
+func (b *Batch) ValueHead(i, j int) (value []byte, head uint64) {
+	value = b.Value(i, j)
+	from := b.props[b.recs[i].firstProp+uint32(j)].value
+	if rest := b.body[from:]; len(rest) >= 8 {
+		return value, load64(rest)
+	}
+	for k, c := range value[:min(len(value), 8)] {
+		head |= uint64(c) << (8 * k)
+	}
+	return value, head
 }
 
 // LabelsRaw returns node i's labels array as it was written; nil for a

@@ -254,7 +254,9 @@ func TestSelections(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	long := strings.Repeat("n", 20)
-	text := func(id, props string) string { return `{"elementId":"` + id + `","labels":["A", "\u0042"],"properties":{` + props + `}}` }
+	text := func(id, props string) string {
+		return `{"elementId":"` + id + `","labels":["A", "\u0042"],"properties":{` + props + `}}`
+	}
 	req := parse(t, nodes(
 		text("a", `"p":1,"`+long+`": "x" ,"abcdefgh":[1]`),
 		text("b", `"p" : 2,"`+long+`":null,"abcdefgh":{}`),
