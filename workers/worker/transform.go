@@ -143,8 +143,9 @@ func (w *Worker) runTransform(rw http.ResponseWriter, r *http.Request) (json.Raw
 		return nil, err
 	}
 	if until, ok := ctx.Deadline(); ok {
-		// The server goes on reading, to see the caller go away.
-		_ = c.SetReadDeadline(until)
+		// The server goes on reading, to see the caller go away. It takes a read that
+		// times out for just that, so its deadline lies behind the run's own.
+		_ = c.SetReadDeadline(until.Add(time.Minute))
 	}
 	t := &Transformation{Principal: principal}
 	if t.TransformRequest, err = ParseTransformRequest(body); err != nil {
