@@ -70,11 +70,11 @@ func scribble(place string, open OpenAt) error {
 	}
 	r := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	for {
-		action, id, err := Scribble(ctx, s, r)
+		action, resource, err := Scribble(ctx, s, r)
 		if err != nil {
 			return fmt.Errorf("%s: %w", action, err)
 		}
-		if err := out.Encode(Ack{Revision: s.Snapshot().Revision, Action: action, ID: id}); err != nil {
+		if err := out.Encode(Ack{Revision: s.Snapshot().Revision, Action: action, Resource: resource}); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,7 +18,8 @@ type Ack struct {
 	// Revision is the store's, as the snapshot shows it when the call returns.
 	Revision registry.Revision
 	Action   string
-	ID       registry.WorkerID
+	// Resource is what was changed, as the audit log names it.
+	Resource string
 }
 
 // scribbled is how many workers Scribble works on.
@@ -38,9 +40,16 @@ func Scribbler() registry.Inspector {
 func otherURL(n int) string { return fmt.Sprintf("https://other%d/", n) }
 
 // Scribble makes one random change, of every kind that the service knows. It
-// returns the action that the audit log must now hold; an empty one when there
-// was nothing to change.
-func Scribble(ctx context.Context, s *registry.Service, r *rand.Rand) (action string, id registry.WorkerID, err error) {
+// returns the action and the resource that the audit log must now hold.
+func Scribble(ctx context.Context, s *registry.Service, r *rand.Rand) (action, resource string, err error) {
+	if r.IntN(2) == 0 {
+		return ScribbleRules(ctx, s, r)
+	}
+	action, id, err := scribbleWorker(ctx, s, r)
+	return action, "worker:" + string(id), err
+}
+
+func scribbleWorker(ctx context.Context, s *registry.Service, r *rand.Rand) (action string, id registry.WorkerID, err error) {
 	n := r.IntN(scribbled)
 	w := s.Snapshot().Worker(uuidOf(n))
 	if w == nil {
@@ -85,6 +94,7 @@ type Ledger struct {
 	revision registry.Revision
 	records  map[registry.WorkerID]ledgerRecord
 	rows     map[registry.Revision]registry.AuditEntry
+	rules    ruleLedger
 }
 
 type ledgerRecord struct {
@@ -116,8 +126,8 @@ func (l *Ledger) Check(t testing.TB, s registry.Store, acks []Ack) {
 		l.replay(t, e)
 	}
 	for _, a := range acks {
-		if e, there := l.rows[a.Revision]; !there || e.Action != a.Action || e.Resource != "worker:"+string(a.ID) {
-			t.Fatalf("%s of %s was acknowledged at revision %d, where the audit log has %+v", a.Action, a.ID, a.Revision, e)
+		if e, there := l.rows[a.Revision]; !there || e.Action != a.Action || e.Resource != a.Resource {
+			t.Fatalf("%s of %s was acknowledged at revision %d, where the audit log has %+v", a.Action, a.Resource, a.Revision, e)
 		}
 	}
 	c := load(t, s, 0)
@@ -134,6 +144,7 @@ func (l *Ledger) Check(t testing.TB, s registry.Store, acks []Ack) {
 			t.Fatalf("the record %+v is not the audit log's %+v", w, r)
 		}
 	}
+	l.rules.check(t, s, c.Rules)
 }
 
 // replay takes in one row of the log.
@@ -145,6 +156,10 @@ func (l *Ledger) replay(t testing.TB, e registry.AuditEntry) {
 	l.number, l.revision = e.Number, e.Revision
 	l.rows[e.Revision] = e
 	if e.Action == registry.ActionGateway {
+		return
+	}
+	if !strings.HasPrefix(e.Resource, "worker:") {
+		l.rules.replay(t, e)
 		return
 	}
 	before, after := l.parse(t, e.Before), l.parse(t, e.After)
@@ -186,4 +201,5 @@ func Exercise(t testing.TB, s *registry.Service) {
 	for n := range scribbled / 2 {
 		register(t, s, Worker(n))
 	}
+	exerciseRules(t, s)
 }
