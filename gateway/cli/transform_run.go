@@ -139,12 +139,13 @@ func (s *shell) awaitRun(ctx context.Context, c *client, r *runRecord) (*runReco
 			_, err := fmt.Fprintln(s.Err, l.text())
 			return err
 		})
+		var now *runRecord
 		if err == nil {
-			r, err = c.run(ctx, r.path(), 10*time.Second)
+			now, err = c.run(ctx, r.path(), 10*time.Second)
 		}
 		switch {
 		case err == nil:
-			down = false
+			r, down = now, false
 			continue
 		case ctx.Err() != nil || exitCode(err) != ExitUnavailable:
 			return r, err
