@@ -139,7 +139,8 @@ func (f *filterHandler) head(r *http.Request, caller authn.Caller) (in pipeline.
 
 // Sizes for what a request holds beside its body, for admission: replies are
 // matched while they are read, through one window per worker; the index of
-// elements and properties is about half of the body.
+// elements and properties is about half of the body, and as much again is held
+// where the body is read in parts.
 const (
 	replyWindow = 256 << 10
 	indexShare  = 2
@@ -148,6 +149,9 @@ const (
 func (f *filterHandler) replyBytes(body int64) int64 {
 	workers := int64(len(f.d.Snapshot().GraphSecurity()))
 	held := body / indexShare
+	if body >= element.PartsFrom {
+		held += body / indexShare
+	}
 	if f.d.Pipeline.RulesOn() {
 		held += body + body/indexShare // what rules leave is a body of its own
 	}

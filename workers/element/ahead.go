@@ -12,6 +12,9 @@ const (
 	// smallestPart is the least that a scout is worth: handing over to another
 	// processor costs about as much as reading a tenth of it.
 	smallestPart = 96 << 10
+	// PartsFrom is the size in bytes of the smallest body of which lists may be read
+	// in parts; for these, about half of the body is needed once more.
+	PartsFrom = 2 * smallestPart
 	// mostParts bounds how many parts a list is read in at the same time.
 	mostParts = 4
 	// search is how far a scout's beginning is looked for.

@@ -86,7 +86,7 @@ func scanString(b []byte, i int) (end int, escaped bool) {
 
 // isEscape reports whether a backslash may stand before c.
 func isEscape(c byte) bool {
-	const letters = 1<<('b'-'b') | 1<<('f'-'b') | 1<<('n'-'b') | 1<<('r'-'b') | 1<<('t'-'b') | 1<<('u'-'b')
+	const letters = 1 | 1<<('f'-'b') | 1<<('n'-'b') | 1<<('r'-'b') | 1<<('t'-'b') | 1<<('u'-'b')
 	return c == '"' || c == '\\' || c == '/' || c >= 'b' && c <= 'u' && letters>>(c-'b')&1 != 0
 }
 
