@@ -102,7 +102,7 @@ func over(a, b []float64) reading {
 	}
 	var each []float64
 	for i, v := range a[:min(len(a), len(b))] {
-		each = append(each, v/b[i]) //nolint:gosec // i is below the length of both
+		each = append(each, v/b[i])
 	}
 	r.spread = spreadOf(each, r.value)
 	return r
