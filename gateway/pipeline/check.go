@@ -31,7 +31,7 @@ func (f *Filter) Check(ctx context.Context, sub rule.Subjects, req *element.Requ
 		return nil, err
 	}
 	d.req = req
-	d.ruled = newRuled(f.deps.Rules.Program(snapshot, sub), req, false, true)
+	d.ruled = newRuled(f.deps.Rules.Program(snapshot, sub), req, true)
 	d.merge(true, nil)
 	speaker := d.ruled.program.Speaker(req)
 	for _, b := range []*element.Batch{req.Nodes, req.Relationships} {

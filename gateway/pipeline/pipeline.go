@@ -141,7 +141,7 @@ func (f *Filter) Decide(ctx context.Context, in Input) (*Decision, error) {
 	d.req = in.Request
 	req, body := in.Request, in.Body
 	if p := f.program(snapshot, in.Caller); p != nil {
-		d.ruled = newRuled(p, in.Request, len(workers) > 0, in.Explain)
+		d.ruled = newRuled(p, in.Request, in.Explain)
 		req, body = d.ruled.left, d.ruled.pin(in.Body)
 	}
 	var outcomes []fanout.Outcome
@@ -169,7 +169,7 @@ func (d *Decision) merge(explain bool, outcomes []fanout.Outcome) {
 		byNodes, byRels = d.ruled.sets()
 	}
 	switch {
-	case d.ruled != nil && d.ruled.left == nil: // nobody was asked
+	case d.ruled != nil && d.ruled.left == nil: // there was nothing to ask about
 		d.Nodes, d.Relationships = byNodes, byRels
 	case d.ruled != nil && d.ruled.left != req:
 		d.leftNodes, d.leftRels = meet(d.ruled.left.Nodes, outcomes, nodesOf), meet(d.ruled.left.Relationships, outcomes, relsOf)

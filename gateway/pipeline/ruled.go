@@ -27,23 +27,24 @@ type ruled struct {
 	req     *element.Request
 	program *rules.Program
 	result  *rules.Result
-	// left is the request of what they leave; nil when nobody is asked, and
-	// req itself when they took nothing away.
+	// left is the request of what they leave: it goes to the workers, and the
+	// answer is written from it. It is nil when nothing is left, and req itself
+	// when nothing was taken away.
 	left *element.Request
 	body *leftBody // behind left
 }
 
 var results = sync.Pool{New: func() any { return new(rules.Result) }}
 
-// newRuled applies rules to a request. Nothing is copied unless something was taken
-// away, something is left, and somebody is asked about it.
-func newRuled(p *rules.Program, req *element.Request, ask, explain bool) *ruled {
+// newRuled applies rules to a request. Nothing is copied unless something was
+// taken away and something is left.
+func newRuled(p *rules.Program, req *element.Request, explain bool) *ruled {
 	result, _ := results.Get().(*rules.Result)
 	result.Explain = explain
 	r := &ruled{req: req, program: p, result: result}
 	p.Decide(req, result)
 	switch {
-	case !ask || !result.Any():
+	case !result.Any():
 	case result.Whole():
 		r.left = req
 	default:

@@ -71,10 +71,6 @@ func (a *Answer) batch(b *element.Batch, s *Set) {
 		a.whole(b, s)
 		return
 	}
-	if s.forms != nil {
-		a.formed(b, s)
-		return
-	}
 	w := rewriter{set: s, batch: b}
 	places, first := b.Places(), true
 	for place := 0; place < places; {

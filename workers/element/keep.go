@@ -6,13 +6,13 @@ package element
 func (b *Batch) AppendKept(dst []byte, i int, f *Form) []byte {
 	r := &b.recs[i]
 	dst = append(dst, b.body[r.from:r.props.from]...)
-	dst, _ = b.appendKept(dst, nil, r, f)
+	dst, _ = b.appendKept(dst, nil, r, f, false)
 	return append(dst, b.body[r.props.to:r.to]...)
 }
 
-// appendKept appends the properties object of a record in a form to dst, and
-// where each property begins to props.
-func (b *Batch) appendKept(dst []byte, props []prop, r *record, f *Form) ([]byte, []prop) {
+// appendKept appends the properties object of a record in a form to dst and, with
+// note, where each property begins to props.
+func (b *Batch) appendKept(dst []byte, props []prop, r *record, f *Form, note bool) ([]byte, []prop) {
 	if f.count != int(r.propCount) {
 		panic("element: the form is of other elements")
 	}
@@ -29,7 +29,11 @@ func (b *Batch) appendKept(dst []byte, props []prop, r *record, f *Form) ([]byte
 		}
 		first = false
 		if !b.tight(all[j]) {
-			dst, props = b.appendSpaced(dst, props, r, j)
+			var p prop
+			dst, p = b.appendSpaced(dst, r, j)
+			if note {
+				props = append(props, p)
+			}
 			j++
 			continue
 		}
@@ -37,7 +41,9 @@ func (b *Batch) appendKept(dst []byte, props []prop, r *record, f *Form) ([]byte
 		delta := uint32(len(dst)) - all[j].name
 		from := all[j].name
 		for {
-			props = append(props, prop{all[j].name + delta, all[j].value + delta})
+			if note {
+				props = append(props, prop{all[j].name + delta, all[j].value + delta})
+			}
 			j++
 			if j == len(all) || !f.Keeps(j) || !b.adjoins(all[j]) || !b.tight(all[j]) {
 				break
@@ -48,14 +54,15 @@ func (b *Batch) appendKept(dst []byte, props []prop, r *record, f *Form) ([]byte
 	return append(dst, '}'), props
 }
 
-// appendSpaced appends property j, without the white space around its colon.
-func (b *Batch) appendSpaced(dst []byte, props []prop, r *record, j int) ([]byte, []prop) {
+// appendSpaced appends property j, without the white space around its colon, and
+// returns where it begins.
+func (b *Batch) appendSpaced(dst []byte, r *record, j int) ([]byte, prop) {
 	p := b.props[r.firstProp+uint32(j)]
 	at := uint32(len(dst))
 	nameEnd := spaceBack(b.body, skipBack(b.body, p.value, ':'))
 	dst = append(append(dst, b.body[p.name:nameEnd]...), ':')
-	props = append(props, prop{at, uint32(len(dst))})
-	return append(dst, b.body[p.value:b.propertyEnd(r, uint32(j))]...), props
+	begins := prop{at, uint32(len(dst))}
+	return append(dst, b.body[p.value:b.propertyEnd(r, uint32(j))]...), begins
 }
 
 // tight reports whether no white space stands around the property's colon.

@@ -113,7 +113,7 @@ func (b *Batch) copyElement(out *Batch, body []byte, i int, f *Form) []byte {
 		}
 	} else {
 		body = append(body, b.body[r.from:r.props.from]...)
-		body, out.props = b.appendKept(body, out.props, r, f)
+		body, out.props = b.appendKept(body, out.props, r, f, true)
 		m.behind = uint32(len(body)) - r.props.to
 		body = append(body, b.body[r.props.to:r.to]...)
 	}
