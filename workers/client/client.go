@@ -97,9 +97,11 @@ type Elements struct {
 	Explain bool
 }
 
-// Filter asks which of the elements the token's owner may see. Its errors are
-// *fault.Error with the gateway's code, such as worker_timeout, naming the worker
-// that is to blame; ctx's deadline travels to the gateway and bounds all.
+// Filter asks which of the elements the token's owner may see. Errors of the call
+// are *fault.Error with the gateway's code, such as worker_timeout, naming the
+// worker that is to blame; bad_answer is an answer that cannot be used. Before the
+// call, nodes and relationships without Graph and Config.Token's own error are
+// errors too. ctx's deadline travels to the gateway and bounds all.
 func (c *Client) Filter(ctx context.Context, in Elements) (*Result, error) {
 	batch, err := in.batch()
 	if err != nil {
