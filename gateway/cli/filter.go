@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/muster-fleet/muster/workers/element"
 )
 
 const (
@@ -54,7 +56,7 @@ whether the answer is complete go to standard error.`,
 			r.query.Set("explain", "true")
 		}
 		if timeout > 0 {
-			r.header.Set("Request-Timeout", fmt.Sprintf("%dms", timeout.Milliseconds()))
+			r.header.Set("Request-Timeout", fmt.Sprintf("%dms", max(timeout.Milliseconds(), 1)))
 			// The gateway answers by then, with an error that says who was late.
 			r.timeout = timeout + 5*time.Second
 		}
@@ -170,6 +172,8 @@ func sightTable(w io.Writer, kind string, asked, answered []sight, reasons map[s
 			verdict = "hidden"
 		} else if gone := missing(e, now); gone != nil {
 			verdict, stripped = "stripped", strings.Join(gone, ",")
+		} else if masked(e, now) {
+			verdict = "masked"
 		}
 		if err := row(w, strings.TrimSuffix(kind, "s"), e.ElementID, what, verdict, stripped, reasonOf(reasons, kind, e.ElementID)); err != nil {
 			return err
@@ -183,6 +187,16 @@ func reasonOf(reasons map[string]string, kind, id string) string {
 		return text
 	}
 	return reasons[strings.TrimSuffix(kind, "s")+" "+id]
+}
+
+// masked reports whether a value is another one.
+func masked(asked, shown sight) bool {
+	for name, value := range shown.Properties {
+		if !element.Equal(asked.Properties[name], value) {
+			return true
+		}
+	}
+	return false
 }
 
 func missing(asked, shown sight) []string {
