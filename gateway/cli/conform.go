@@ -24,6 +24,7 @@ type conformFlags struct {
 	within, wait              time.Duration
 	elements                  int
 	seed                      uint64
+	sink, prefix              string
 }
 
 func (s *shell) conformCommand() *cobra.Command {
@@ -41,11 +42,16 @@ tokens of the suite are made from it and signed by a key of the suite's own, so 
 worker may refuse them for that alone: whether it looks at exp, nbf and iss is
 then "not proved", a warning. --issuer proves it: the suite is the issuer, and
 the worker has to be started for it. Exit code 1 when a case failed or no level
-was reached.`,
+was reached.
+
+A worker of type RuleTransformation is held against the contract of its own: with
+--sink, which takes its rules as a gateway does, and has to be the gateway that the
+worker was started with.`,
 		Example: `  muster conform http://127.0.0.1:9000/filter --token-file token
   muster conform clearance --record
   muster conform grpc://127.0.0.1:9001 --level core -o junit > report.xml
-  muster conform http://127.0.0.1:9000/filter --issuer 127.0.0.1:8180`,
+  muster conform http://127.0.0.1:9000/filter --issuer 127.0.0.1:8180
+  muster conform http://127.0.0.1:9000/api/transform --sink 127.0.0.1:8190 --samples transform-request.json`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: s.completeWorkers,
 		Annotations:       map[string]string{annotationForms: formJUnit},
@@ -54,10 +60,10 @@ was reached.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.typ, "type", "", "type that the worker has to be of (default "+workertest.TypeGraphSecurity+")")
+	flags.StringVar(&f.typ, "type", "", "type that the worker has to be of (default its word)")
 	flags.StringVar(&f.uuid, "uuid", "", "uuid that the worker has to answer with (default its word)")
 	flags.StringVar(&f.level, "level", "", "last level to run: core, robust or laws (default laws)")
-	flags.StringVar(&f.samples, "samples", "", "file with a request's body, whose elements the token's owner may see; they join the suite's own")
+	flags.StringVar(&f.samples, "samples", "", "file with a request's body: elements that the token's owner may see, or what a transformation's step sends")
 	flags.StringSliceVar(&f.replicas, "replica", nil, "URL of a further replica, which has to tell the same identity")
 	flags.BoolVar(&f.mask, "mask", false, "the worker's registration allows changed values")
 	flags.BoolVar(&f.record, "record", false, "store the level in the worker's record; needs the right to manage the fleet")
@@ -68,6 +74,8 @@ was reached.`,
 	flags.DurationVar(&f.within, "within", 0, "bound of one call (default 10s)")
 	flags.IntVar(&f.elements, "elements", 0, "size of the large batches (default 10000)")
 	flags.Uint64Var(&f.seed, "seed", 0, "makes the same run again (default a new one, which the report names)")
+	flags.StringVar(&f.sink, "sink", "", "be the gateway that a transformation posts its rules to, at this HOST:PORT")
+	flags.StringVar(&f.prefix, "prefix", "", "what the names of a transformation's rules begin with (default whatever they have in common)")
 	s.complete(cmd, "level", "core", "robust", "laws")
 	return cmd
 }
@@ -82,6 +90,11 @@ func (s *shell) conform(ctx context.Context, f conformFlags, target string) erro
 		return err
 	}
 	defer stopIssuing()
+	stopSink, err := conformSink(ctx, f, &o)
+	if err != nil {
+		return err
+	}
+	defer stopSink()
 	if !strings.Contains(target, "://") {
 		if err := s.lookUp(ctx, target, &o); err != nil {
 			return err
@@ -149,6 +162,10 @@ func readSamples(name string, o *workertest.Options) error {
 		Relationships []json.RawMessage `json:"relationships"`
 	}
 	if err = json.Unmarshal(data, &doc); err == nil {
+		if doc.Parameters.Type == "" && doc.Data == nil {
+			o.Transform = data // what a step sends has neither
+			return nil
+		}
 		switch doc.Parameters.Type {
 		case "nodes":
 			err = json.Unmarshal(doc.Data, &graph.Nodes)
