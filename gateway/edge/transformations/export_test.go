@@ -1,0 +1,4 @@
+package transformations
+
+// ReadStep is readStep, for the fuzzer.
+var ReadStep = readStep
