@@ -44,6 +44,9 @@ type Transformation struct {
 	// Rules posts with the run's own token, so the rules belong to the run's step.
 	// It must not be used after the function has returned.
 	Rules *client.Rules
+	// Message, when set, is the answer's member "message": one line of what was done,
+	// which the gateway keeps with the run.
+	Message string
 
 	result json.RawMessage
 }
@@ -94,7 +97,7 @@ func (w *Worker) serveTransform(rw http.ResponseWriter, r *http.Request) {
 	begun := time.Now()
 	code := "ok"
 	defer func() { w.metrics.request("rest", code, time.Since(begun)) }()
-	result, err := w.runTransform(rw, r)
+	t, err := w.runTransform(rw, r)
 	if err != nil {
 		f := fault.From(err)
 		code = f.Code
@@ -109,13 +112,14 @@ func (w *Worker) serveTransform(rw http.ResponseWriter, r *http.Request) {
 	rw.WriteHeader(http.StatusOK) // 200 exactly
 	// A failed write means that the caller went away.
 	_ = json.NewEncoder(rw).Encode(struct {
-		Result json.RawMessage `json:"result,omitempty"`
-	}{result})
+		Message string          `json:"message,omitempty"`
+		Result  json.RawMessage `json:"result,omitempty"`
+	}{t.Message, t.result})
 }
 
 // runTransform does the steps in their order. The place is taken after the token
 // was checked: there is but one, and a stranger must not hold it.
-func (w *Worker) runTransform(rw http.ResponseWriter, r *http.Request) (json.RawMessage, error) {
+func (w *Worker) runTransform(rw http.ResponseWriter, r *http.Request) (*Transformation, error) {
 	ctx, cancel, err := w.deadline(r)
 	if err != nil {
 		return nil, err
@@ -154,7 +158,7 @@ func (w *Worker) runTransform(rw http.ResponseWriter, r *http.Request) (json.Raw
 	if err := w.transform(ctx, t, raw); err != nil {
 		return nil, err
 	}
-	return t.result, nil
+	return t, nil
 }
 
 // transform calls the author's function; its error is a *fault.Error.

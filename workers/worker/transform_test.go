@@ -48,11 +48,12 @@ func TestTransformationPostsWithTheRunsToken(t *testing.T) {
 			tr.Relationships[0].From != "Benchmark" || tr.Relationships[0].Alias != "PARENTS" {
 			t.Errorf("%+v", tr)
 		}
+		tr.Message = "3 rows"
 		_, err := tr.Rules.Post(ctx, client.DeleteAllForUser, client.AccessRule{Name: "a", Users: tr.Users, Entities: []client.EntityGrant{{ID: 414}}})
 		return errors.Join(err, tr.Report(map[string]int{"rows": 3}))
 	}, nil)
 	got := call(t, http.MethodPost, url+worker.DefaultTransformPath, sampleRun, nil)
-	if got.status != http.StatusOK || got.body != `{"result":{"rows":3}}`+"\n" {
+	if got.status != http.StatusOK || got.body != `{"message":"3 rows","result":{"rows":3}}`+"\n" {
 		t.Errorf("%d %s", got.status, got.body)
 	}
 	if text, _ := posted.Load().(string); !strings.HasPrefix(text, `Bearer good {"ruleCreationStrategy":"DeleteAllForUser"`) {
