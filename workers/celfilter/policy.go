@@ -1,6 +1,7 @@
 package celfilter
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -103,21 +104,37 @@ func ParsePolicy(file string, text []byte) (*Policy, error) {
 		return nil, fmt.Errorf("celfilter: make the expression environment: %w", err)
 	}
 	r.env = env
-	var doc yaml.Node
-	if err := yaml.Unmarshal(text, &doc); err != nil {
-		r.yamlMistake(err)
+	doc := r.only(text)
+	if doc == nil {
 		return nil, r.result()
 	}
 	p := &Policy{file: file}
-	if doc.Kind == 0 {
-		r.bad(nil, "the file is empty; a policy needs rules")
-		return nil, r.result()
-	}
-	r.document(p, doc.Content[0])
+	r.document(p, doc)
 	if err := r.result(); err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+// only returns the file's one document; nil after a mistake. What stood in a second
+// one would otherwise be left out without a word, hiding rules included.
+func (r *policyReader) only(text []byte) *yaml.Node {
+	documents := yaml.NewDecoder(bytes.NewReader(text))
+	var doc, second yaml.Node
+	switch err := documents.Decode(&doc); {
+	case errors.Is(err, io.EOF), err == nil && len(doc.Content) == 0:
+		r.bad(nil, "the file is empty; a policy needs rules")
+		return nil
+	case err != nil:
+		r.yamlMistake(err)
+		return nil
+	}
+	if err := documents.Decode(&second); err == nil {
+		r.bad(&second, "a second document begins; a policy is one, without --- in it")
+	} else if !errors.Is(err, io.EOF) {
+		r.yamlMistake(err)
+	}
+	return doc.Content[0]
 }
 
 // policyReader turns YAML into rules and collects every mistake on the way.
