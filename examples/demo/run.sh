@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Show what Muster does, on this machine alone: a gateway with an issuer of its own,
-# two workers (one called over REST, one over gRPC), the contract's documented
-# payloads, and a graph of Debian's packages as alice and bob may see it. Then it
-# stays up until Ctrl-C.
+# two workers (one called over REST, one over gRPC), a third one that makes Graph
+# Access Rules of a table of permissions, the contract's documented payloads, and a
+# graph of Debian's packages as alice and bob may see it: before there is any rule,
+# after the rules were made, and after a permission was withdrawn. Then it stays up
+# until Ctrl-C.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -11,16 +13,17 @@ bin=$root/bin
 data=$root/data/demo
 once=false
 http=127.0.0.1:8080 grpc=127.0.0.1:8081 ops=127.0.0.1:9090 issuer=127.0.0.1:8180
-rest_port=9001 grpc_port=9002
+rest_port=9001 grpc_port=9002 loader_port=9003
 rest_uuid=5e0c7a52-6a5b-4f6e-9c40-0d4be6a1c001
 grpc_uuid=5e0c7a52-6a5b-4f6e-9c40-0d4be6a1c002
+loader_uuid=5e0c7a52-6a5b-4f6e-9c40-0d4be6a1c003
 
 usage() {
   cat <<END
 usage: examples/demo/run.sh [--once] [--free-ports] [--bin DIR] [--data DIR]
   --once        end after the demonstration, with code 0, and keep nothing
   --free-ports  take free ports instead of the usual ones (so does --once)
-  --bin DIR     where muster and celfilter are (default bin/)
+  --bin DIR     where muster, celfilter and ruleloader are (default bin/)
   --data DIR    where the store is kept (default data/demo)
 END
 }
@@ -29,7 +32,7 @@ fail() { echo "demo: $*" >&2; exit 1; }
 
 free_ports() {
   http=127.0.0.1:0 grpc=127.0.0.1:0 ops=127.0.0.1:0 issuer=127.0.0.1:0
-  rest_port=0 grpc_port=0
+  rest_port=0 grpc_port=0 loader_port=0
 }
 
 while (($#)); do
@@ -46,9 +49,8 @@ while (($#)); do
   shift
 done
 
-for program in muster celfilter; do
-  [[ -x $bin/$program ]] || fail "$bin/$program is not there: make build, and
-  (cd workers && go build -o ../bin/ ./cmd/celfilter)"
+for program in muster celfilter ruleloader; do
+  [[ -x $bin/$program ]] || fail "$bin/$program is not there: make build"
 done
 muster=$bin/muster
 
@@ -111,12 +113,17 @@ done
 # as WHO ARGS...: run muster with that person's token.
 as() { local who=$1; shift; "$muster" --url "$url" --token-file "$work/$who.token" "$@"; }
 
-echo "== Two workers =="
+echo "== Three workers =="
 common=(env ISSUER="http://$issuer/realms/muster" AUDIENCE=muster HOST=127.0.0.1)
 launch rest "${common[@]}" WORKER_UUID=$rest_uuid PORT=$rest_port GRPC_PORT=off \
   "$bin/celfilter" -policy "$root/examples/debgraph/sections.yaml"
 launch grpc "${common[@]}" WORKER_UUID=$grpc_uuid PORT=off GRPC_PORT=$grpc_port OPS_PORT=0 \
   "$bin/celfilter" -policy "$root/examples/debgraph/details.yaml"
+
+# The loader reads a copy, from which a permission is withdrawn later.
+cp "$here/permissions.yaml" "$here/permissions.csv" "$work/"
+launch loader "${common[@]}" WORKER_UUID=$loader_uuid PORT=$loader_port OPS_PORT=0 GATEWAY_URL="$url" \
+  "$bin/ruleloader" -mapping "$work/permissions.yaml"
 
 # register UUID NAME URL: a store that is kept knows the worker already.
 register() {
@@ -129,7 +136,50 @@ register() {
 }
 register $rest_uuid sections "http://$(address rest http)/api/filter"
 register $grpc_uuid details "grpc://$(address grpc grpc)"
+register $loader_uuid permissions "http://$(address loader http)/api/transform"
 as admin worker list
+
+gzip -dc "$root/examples/debgraph/graph.json.gz" >"$work/graph.json"
+
+# sees WHO: how much of the graph of packages somebody sees, in one line.
+sees() {
+  local who=$1 took
+  as $who filter "$work/graph.json" >"$work/$who.table" 2>"$work/$who.decision" || { cat "$work/$who.decision" >&2; exit 1; }
+  took=$(sed -n 's/.*, \([0-9.]*[mµn]*s\)$/\1/p' "$work/$who.decision")
+  awk -v who="$who" -v took="$took" '
+    NR > 1 {
+      verdict = /  hidden  / ? "hidden" : /  stripped  / ? "stripped" : "visible"
+      count[$1, verdict]++
+    }
+    END {
+      printf "%-8s %8d %9d %9d   %10d %10d   %s\n", who, count["node", "visible"], count["node", "stripped"],
+        count["node", "hidden"], count["relationship", "visible"] + count["relationship", "stripped"], count["relationship", "hidden"], took
+    }' "$work/$who.table"
+}
+
+everybody_sees() {
+  printf '%-8s %28s   %21s   %s\n' "" "nodes" "relationships" ""
+  printf '%-8s %8s %9s %9s   %10s %10s   %s\n' who visible stripped hidden visible hidden took
+  for who in admin alice bob; do sees $who; done
+}
+
+# transform: have the worker make rules of its table, and wait for it.
+transform() { as admin transform run permissions --wait || fail "the rules could not be made; the reason stands above"; }
+
+echo
+echo "== A graph of Debian's packages, before there is a rule for it =="
+# A store that is kept has the rules of the last demonstration.
+mapfile -t old < <(as admin rule list --name-prefix debian- --limit 0 -o json | sed -n 's/^ *"name": "\(debian-[^"]*\)",*$/\1/p')
+if ((${#old[@]})); then as admin rule delete "${old[@]}" 2>/dev/null; fi
+as admin model put "$here/model.json" --rebind >/dev/null 2>"$work/model.err" || { cat "$work/model.err" >&2; exit 1; }
+everybody_sees
+
+echo
+echo "== A rule transformation reads $(wc -l <"$work/permissions.csv") lines of permissions and posts rules =="
+as admin transform put permissions --worker permissions --client rule-loader --secret-file rule-loader \
+  --groups all --entities all --relationships all >/dev/null
+transform
+as admin rule list --limit 3
 
 echo
 echo "== The documented payloads, as alice and bob see them =="
@@ -142,25 +192,16 @@ done
 
 echo
 echo "== A graph of Debian's packages =="
-gzip -dc "$root/examples/debgraph/graph.json.gz" >"$work/graph.json"
-printf '%-8s %28s   %21s   %s\n' "" "nodes" "relationships" ""
-printf '%-8s %8s %9s %9s   %10s %10s   %s\n' who visible stripped hidden visible hidden took
-for who in admin alice bob; do
-  as $who filter "$work/graph.json" >"$work/$who.table" 2>"$work/$who.decision" || { cat "$work/$who.decision" >&2; exit 1; }
-  took=$(sed -n 's/.*, \([0-9.]*[mµn]*s\)$/\1/p' "$work/$who.decision")
-  awk -v who="$who" -v took="$took" '
-    NR > 1 {
-      verdict = /  hidden  / ? "hidden" : /  stripped  / ? "stripped" : "visible"
-      count[$1, verdict]++
-    }
-    END {
-      printf "%-8s %8d %9d %9d   %10d %10d   %s\n", who, count["node", "visible"], count["node", "stripped"],
-        count["node", "hidden"], count["relationship", "visible"] + count["relationship", "stripped"], count["relationship", "hidden"], took
-    }' "$work/$who.table"
-done
+everybody_sees
 echo
 echo "Some of what bob does not see, or not whole:"
 awk 'NR == 1 || / stripped / && stripped++ < 2 || / hidden / && hidden++ < 2' "$work/bob.table"
+
+echo
+echo "== Engineering may no longer see sections: the line is withdrawn, the transformation run again =="
+sed -i '\|^/engineering,Section,|d' "$work/permissions.csv"
+transform
+everybody_sees
 
 if $once; then
   echo
@@ -180,6 +221,8 @@ In another terminal:
   export MUSTER_TOKEN=\$($muster dev token admin --issuer http://$issuer)
   $muster worker list
   $muster worker pause details --for 5m
+  $muster rule check $work/graph.json --username alice --group /engineering | head
+  $muster transform log permissions
   gzip -dc $root/examples/debgraph/graph.json.gz | $muster filter - | head
   $muster conform sections --samples $root/examples/contract/filter-nodes-request.json
 END
@@ -190,7 +233,7 @@ while kill -0 "${pids[@]}" 2>/dev/null; do
   wait -n "${pids[@]}" && code=0 || code=$?
   break
 done
-for name in gateway rest grpc; do
+for name in gateway rest grpc loader; do
   [[ -s $work/$name.err ]] && tail -n 3 "$work/$name.err" >&2
 done
 fail "one of the processes ended by itself (code ${code:-?}); its last words stand above"

@@ -21,11 +21,11 @@ func (s *shell) devTokenCommand() *cobra.Command {
 		Use:   "token USER",
 		Short: "Print a token of the development issuer",
 		Long: `Print a token of the development issuer for alice, bob or admin, or for the
-service account of the client graph-service.`,
+service account of the client graph-service or rule-loader.`,
 		Example: `  export MUSTER_TOKEN=$(muster dev token admin)
   muster dev token alice --issuer http://127.0.0.1:8180`,
 		Args:      cobra.ExactArgs(1),
-		ValidArgs: []cobra.Completion{"alice", "bob", "admin", devissuer.ClientGraph},
+		ValidArgs: []cobra.Completion{"alice", "bob", "admin", devissuer.ClientGraph, devissuer.ClientLoader},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return s.devToken(cmd.Context(), issuer, args[0])
 		},
@@ -56,7 +56,7 @@ func (s *shell) devToken(ctx context.Context, issuer, user string) error {
 		return err
 	}
 	form := url.Values{"grant_type": {"password"}, "client_id": {devissuer.ClientCLI}, "username": {user}, "password": {user}}
-	if user == devissuer.ClientGraph {
+	if user == devissuer.ClientGraph || user == devissuer.ClientLoader {
 		form = url.Values{"grant_type": {"client_credentials"}, "client_id": {user}, "client_secret": {user}}
 	}
 	status, body, err := postForm(ctx, endpoint, form)
@@ -74,7 +74,7 @@ func (s *shell) devToken(ctx context.Context, issuer, user string) error {
 	}
 	if got.AccessToken == "" {
 		return &trouble{code: ExitUnauthenticated, what: strings.TrimSpace(got.Error + ": " + got.Description), where: endpoint,
-			do: "the development issuer knows alice, bob, admin and " + devissuer.ClientGraph}
+			do: "the development issuer knows alice, bob, admin, " + devissuer.ClientGraph + " and " + devissuer.ClientLoader}
 	}
 	return s.print(json.RawMessage(body), func(w io.Writer) error {
 		_, err := fmt.Fprintln(w, got.AccessToken)

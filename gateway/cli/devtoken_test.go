@@ -56,6 +56,10 @@ func TestDevToken(t *testing.T) {
 	if p, err := v.Verify(t.Context(), doc.AccessToken); err != nil || p.Client != devissuer.ClientGraph {
 		t.Errorf("%+v, %v", p, err)
 	}
+	loader := run(t, nil, "dev", "token", devissuer.ClientLoader, "--issuer", is.URL())
+	if p, err := v.Verify(t.Context(), strings.TrimSpace(loader.out)); err != nil || p.Username != "service-account-rule-loader" {
+		t.Errorf("%+v %v", p, err)
+	}
 }
 
 func TestDevTokenErrors(t *testing.T) {

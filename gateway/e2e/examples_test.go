@@ -49,7 +49,11 @@ func TestDemoOnce(t *testing.T) {
 	}
 	for _, want := range []string{
 		`sections +5e0c7a52.* healthy `, `details +5e0c7a52.* healthy .* grpc://`,
-		`stripped +key2`,
+		`permissions +5e0c7a52.* RuleTransformation `, `stripped +key2`,
+		// Before there are rules, after they were made, and after one was withdrawn.
+		`(?m)^admin +0 +0 +1971 +0 +6524 `,
+		`message +.*"rules":15,"created":15,"deleted":0`, `message +.*"rules":14,"created":14,"deleted":15`,
+		`(?m)^alice +1742 +148 +81 +4566 +1958 `,
 		`(?m)^admin +1971 +0 +0 +6524 +0 +[0-9.]+m?s$`,
 		`(?m)^alice +1799 +148 +24 +6442 +82 +[0-9.]+m?s$`,
 		`(?m)^bob +57 +632 +1282 +927 +5597 +[0-9.]+m?s$`,
