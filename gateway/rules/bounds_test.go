@@ -28,8 +28,9 @@ func TestNoAllocationsPerNode(t *testing.T) {
 	if out.Nodes.Count() == 0 || out.Nodes.Whole() {
 		t.Fatal("the workload shows nothing, or everything")
 	}
-	// The pool may lose what it holds at a collection, and it is made anew then.
-	if n := testing.AllocsPerRun(10, func() { p.Decide(req, &out) }); n > 2_000 {
+	// The pool may lose what it holds, at a collection or (with -race) at any time;
+	// folding everything anew costs a few thousand, whatever the number of nodes.
+	if n := testing.AllocsPerRun(10, func() { p.Decide(req, &out) }); n > 20_000/4 {
 		t.Errorf("%v allocations for 20,000 nodes", n)
 	}
 }

@@ -76,7 +76,7 @@ func compare(ref *reference, req *element.Request, out *rules.Result) string {
 	}
 	for i := range req.Relationships.Len() {
 		r := decode[refRelationship](req.Relationships.Raw(i))
-		want := false
+		var want bool
 		if req.Type == element.TypeGraph {
 			want = ref.between(r, visible)
 		} else {

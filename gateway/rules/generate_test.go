@@ -3,6 +3,7 @@ package rules_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -223,7 +224,7 @@ func (g *gen) body(kind string) (text string, nodes, rels []string) {
 		rels = list(g.IntN(9), func(i int) string { return g.relationshipText(fmt.Sprint("r", i), n) })
 	}
 	write := func(of []string) string { return "[" + strings.Join(of, g.space()+","+g.space()) + "]" }
-	data := write(append(nodes[:len(nodes):len(nodes)], rels...))
+	data := write(slices.Concat(nodes, rels))
 	if kind == "graph" {
 		data = `{"nodes":` + write(nodes) + `,"relationships":` + write(rels) + `}`
 	}

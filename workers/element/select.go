@@ -154,27 +154,27 @@ func (m *mover) move(s span) span {
 	}
 }
 
-// rest completes a batch whose elements have been copied from b into body.
-func (out *Batch) rest(kind Kind, body []byte, b *Batch, s *Selection) {
-	out.kind, out.body = kind, body
+// rest completes b, into which elements of from have been copied.
+func (b *Batch) rest(kind Kind, body []byte, from *Batch, s *Selection) {
+	b.kind, b.body = kind, body
 	// The new body is never longer than the old one, so offsets that point into
 	// the arena can be told from others.
-	if len(out.arena) > 0 {
-		old, shorter := uint32(len(b.body)), uint32(len(b.body)-len(body))
-		for i := range out.recs {
-			out.recs[i].id.lower(old, shorter)
-			out.recs[i].what.lower(old, shorter)
+	if len(b.arena) > 0 {
+		old, shorter := uint32(len(from.body)), uint32(len(from.body)-len(body))
+		for i := range b.recs {
+			b.recs[i].id.lower(old, shorter)
+			b.recs[i].what.lower(old, shorter)
 		}
-		for i := range out.ends {
-			e := &out.ends[i]
+		for i := range b.ends {
+			e := &b.ends[i]
 			e.start.lower(old, shorter)
 			e.end.lower(old, shorter)
 			e.startLabel.lower(old, shorter)
 			e.endLabel.lower(old, shorter)
 		}
 	}
-	if b.order != nil {
-		out.order = b.placesLeft(s, len(out.recs))
+	if from.order != nil {
+		b.order = from.placesLeft(s, len(b.recs))
 	}
 }
 
