@@ -107,6 +107,8 @@ func (r *runner) valueOf(ctx context.Context, name string) (string, error) {
 	switch name {
 	case "MUSTER_TEST_KEYCLOAK_HOME":
 		return r.output(ctx, "tools/setup/keycloak.sh")
+	case "MUSTER_TEST_AIRFLOW":
+		return r.output(ctx, "tools/setup/airflow.sh")
 	default:
 		return "1", nil
 	}

@@ -4,7 +4,7 @@
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 failed=()
-for piece in postgresql keycloak examples; do
+for piece in postgresql keycloak examples airflow; do
   "$here/$piece.sh" >/dev/null || failed+=("$piece")
 done
 if [ ${#failed[@]} -gt 0 ]; then

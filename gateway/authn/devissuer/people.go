@@ -18,10 +18,13 @@ const (
 	// ClientLoader is the client that a rule transformation's worker acts as; its
 	// secret is its name.
 	ClientLoader = "rule-loader"
+	// ClientAirflow is the client that a scheduler starts runs of rule
+	// transformations with; its secret is its name.
+	ClientAirflow = "airflow"
 	// Audience is that of the service.
 	Audience = "muster"
-	// ManagementAudience is that of the management endpoints; only ClientCLI's
-	// tokens carry it.
+	// ManagementAudience is that of the management endpoints; only the tokens of
+	// ClientCLI and ClientAirflow carry it.
 	ManagementAudience = "muster-admin"
 	// RoleAdmin is the realm role of the administrators.
 	RoleAdmin = "muster-admin"
@@ -54,6 +57,7 @@ var clients = []client{
 	{id: ClientGraph, secret: ClientGraph, grants: []string{grantClient}},
 	{id: ClientGateway, secret: ClientGateway, grants: []string{grantClient, grantExchange}},
 	{id: ClientLoader, secret: ClientLoader, grants: []string{grantClient}, roles: []string{RoleRules}},
+	{id: ClientAirflow, secret: ClientAirflow, grants: []string{grantClient}, roles: []string{RoleAdmin}},
 }
 
 func names() []string {

@@ -49,7 +49,7 @@ func (i *Issuer) claims(s session) map[string]any {
 // audienceOf is what the client scopes of the shipped realm give. Keycloak
 // writes a single audience as a string.
 func audienceOf(clientID string) any {
-	if clientID == ClientCLI {
+	if clientID == ClientCLI || clientID == ClientAirflow {
 		return []string{Audience, ManagementAudience}
 	}
 	return Audience
