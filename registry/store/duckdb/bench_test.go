@@ -48,3 +48,10 @@ func BenchmarkChange(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkRules tells what many Graph Access Rules cost.
+func BenchmarkRules(b *testing.B) {
+	for _, n := range []int{100_000, 1_000_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) { storetest.BenchRules(b, filepath.Join(b.TempDir(), "muster.db"), openAt, n) })
+	}
+}

@@ -55,3 +55,10 @@ func BenchmarkPropagation(b *testing.B) {
 	slices.Sort(took)
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "ms-p99-after-ack")
 }
+
+// BenchmarkRules tells what many Graph Access Rules cost.
+func BenchmarkRules(b *testing.B) {
+	for _, n := range []int{100_000, 1_000_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) { storetest.BenchRules(b, pgtest.Database(b), openAt, n) })
+	}
+}
