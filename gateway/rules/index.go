@@ -15,9 +15,13 @@ type entity struct {
 }
 
 func newIndex(m *rule.Model) *index {
+	count := 0
+	for i := range m.Entities {
+		count += len(m.Entities[i].Properties)
+	}
 	x := &index{
 		entities:  make(map[rule.ID]*entity, len(m.Entities)),
-		owners:    map[rule.ID][]rule.ID{},
+		owners:    make(map[rule.ID][]rule.ID, count),
 		relations: make(map[rule.ID]triple, len(m.Relationships)),
 	}
 	for i := range m.Entities {
