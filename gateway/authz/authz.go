@@ -31,7 +31,7 @@ var (
 	// ExplainFilter learns what a filter hid, and why.
 	ExplainFilter = Action{code: "explain_denied", what: "an explained answer"}
 	// WriteRules reads and writes the graph model and Graph Access Rules.
-	WriteRules = Action{code: "denied", what: "Graph Access Rules", also: RoleRulesWrite}
+	WriteRules = Action{code: "denied", what: "work on Graph Access Rules", also: RoleRulesWrite}
 	// ManageTransformations lists and changes rule transformations.
 	ManageTransformations = Action{code: "denied", what: "the rule transformations"}
 	// RunTransformation starts, watches and cancels runs of a rule transformation.
