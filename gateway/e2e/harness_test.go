@@ -38,7 +38,7 @@ func testMain(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	bin = dir
-	for _, pkg := range []string{"gateway/cmd/muster", "workers/cmd/echoworker", "workers/cmd/celfilter"} {
+	for _, pkg := range []string{"gateway/cmd/muster", "workers/cmd/echoworker", "workers/cmd/celfilter", "workers/cmd/ruleloader"} {
 		build := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "./"+strings.SplitN(pkg, "/", 2)[1])
 		build.Dir = filepath.Join("..", "..", strings.SplitN(pkg, "/", 2)[0])
 		if out, err := build.CombinedOutput(); err != nil {
