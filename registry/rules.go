@@ -17,8 +17,9 @@ import (
 const (
 	// GenerationLife is for how long a generation may stay uncommitted.
 	GenerationLife = 24 * time.Hour
-	// rulesTimeout bounds a transaction that may concern a million rules.
-	rulesTimeout = 2 * time.Minute
+	// rulesTimeout bounds a transaction that may concern a million rules. It takes
+	// seconds; the bound is for machines that have other things to do.
+	rulesTimeout = 5 * time.Minute
 	// stagedPage is how many staged rules a commit reads at a time.
 	stagedPage = 50_000
 )

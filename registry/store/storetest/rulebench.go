@@ -44,9 +44,10 @@ func BenchRules(b *testing.B, place string, open OpenAt, n int) {
 	if err := s.Close(b.Context()); err != nil {
 		b.Fatal(err)
 	}
+	s = nil // and its snapshot
 	before := inUse()
 	took("load-s", func() { s = start() })
-	b.ReportMetric(float64(inUse()-before)/float64(n), "B/rule")
+	b.ReportMetric((inUse()-before)/float64(n), "B/rule")
 	if s.Snapshot().Rules.Len() != n+1 {
 		b.Errorf("%d rules", s.Snapshot().Rules.Len())
 	}
@@ -80,9 +81,9 @@ func benchGeneration(b *testing.B, s *registry.Service, id string, n int, change
 	})
 }
 
-func inUse() uint64 {
+func inUse() float64 {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
+	return float64(m.HeapAlloc)
 }
