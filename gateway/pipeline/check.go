@@ -3,7 +3,6 @@ package pipeline
 import (
 	"context"
 	"slices"
-	"strconv"
 
 	"github.com/muster-fleet/muster/gateway/rules"
 	"github.com/muster-fleet/muster/gateway/verdict"
@@ -34,11 +33,12 @@ func (f *Filter) Check(ctx context.Context, sub rule.Subjects, req *element.Requ
 	d.ruled = newRuled(f.deps.Rules.Program(snapshot, sub), req, true)
 	d.merge(true, nil)
 	speaker := d.ruled.program.Speaker(req)
+	names := ruleNames{of: snapshot.Rules, known: map[int64]string{}}
 	for _, b := range []*element.Batch{req.Nodes, req.Relationships} {
 		if b == nil {
 			continue
 		}
-		if err := d.explainVisible(ctx, speaker, b); err != nil {
+		if err := d.explainVisible(ctx, speaker, names, b); err != nil {
 			d.Release()
 			return nil, err
 		}
@@ -61,7 +61,7 @@ func kindOrder(kind string) int {
 }
 
 // explainVisible adds which rules show the visible elements of a batch.
-func (d *Decision) explainVisible(ctx context.Context, speaker *rules.Speaker, b *element.Batch) error {
+func (d *Decision) explainVisible(ctx context.Context, speaker *rules.Speaker, names ruleNames, b *element.Batch) error {
 	set := d.Nodes
 	if b.Kind() == element.Relationships {
 		set = d.Relationships
@@ -87,11 +87,28 @@ func (d *Decision) explainVisible(ctx context.Context, speaker *rules.Speaker, b
 		slices.Sort(e.Properties)
 		ids := speaker.Rules(b.Kind(), i)
 		for _, id := range ids[:min(len(ids), MaxNamedRules)] {
-			e.By = append(e.By, verdict.Cause{Rule: strconv.FormatInt(id, 10), Reason: verdict.ReasonGrants})
+			e.By = append(e.By, verdict.Cause{Rule: names.name(id), Reason: verdict.ReasonGrants})
 		}
 		d.Explanations = append(d.Explanations, e)
 	}
 	return nil
+}
+
+// ruleNames finds the names of rules, which people know them by, once for each.
+type ruleNames struct {
+	of    *rule.Set
+	known map[int64]string
+}
+
+func (n ruleNames) name(id int64) string {
+	name, ok := n.known[id]
+	if !ok {
+		if p := n.of.Packed(id); p != nil {
+			name = p.Name()
+		}
+		n.known[id] = name
+	}
+	return name
 }
 
 // RulesOn reports whether Graph Access Rules are evaluated. A request then needs

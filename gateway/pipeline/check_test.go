@@ -59,10 +59,10 @@ func TestCheckNamesTheRules(t *testing.T) {
 	}
 	want := []string{
 		`{"kind":"nodes","elementId":"a","verdict":"stripped","properties":["secret"],"by":[{"rule":"graph-access-rules","reason":"not_granted"}]}`,
-		`{"kind":"nodes","elementId":"a","verdict":"visible","properties":["level","name"],"by":[{"rule":"7","reason":"grants"},{"rule":"30","reason":"grants"}]}`,
-		`{"kind":"nodes","elementId":"b","verdict":"visible","properties":["name"],"by":[{"rule":"30","reason":"grants"}]}`,
+		`{"kind":"nodes","elementId":"a","verdict":"visible","properties":["level","name"],"by":[{"rule":"second level","reason":"grants"},{"rule":"names","reason":"grants"}]}`,
+		`{"kind":"nodes","elementId":"b","verdict":"visible","properties":["name"],"by":[{"rule":"names","reason":"grants"}]}`,
 		`{"kind":"nodes","elementId":"c","verdict":"hidden","properties":[],"by":[{"rule":"graph-access-rules","reason":"no_rule"}]}`,
-		`{"kind":"relationships","elementId":"ab","verdict":"visible","properties":["p"],"by":[{"rule":"30","reason":"grants"}]}`,
+		`{"kind":"relationships","elementId":"ab","verdict":"visible","properties":["p"],"by":[{"rule":"names","reason":"grants"}]}`,
 		`{"kind":"relationships","elementId":"ac","verdict":"hidden","properties":[],"by":[{"rule":"closure","reason":"an end is not visible"}]}`,
 		`{"kind":"relationships","elementId":"ba","verdict":"hidden","properties":[],"by":[{"rule":"graph-access-rules","reason":"no_rule"}]}`,
 	}
@@ -90,7 +90,7 @@ func TestCheckNamesTheRules(t *testing.T) {
 func TestCheckNamesNotTooMany(t *testing.T) {
 	var all []rule.Rule
 	for id := range int64(100) {
-		all = append(all, rule.Rule{ID: id + 1, Name: fmt.Sprint(id), Active: true, Users: []string{"alice"}, Entities: []rule.EntityGrant{{ID: 2}}})
+		all = append(all, rule.Rule{ID: id + 1, Name: fmt.Sprint("r", id+1), Active: true, Users: []string{"alice"}, Entities: []rule.EntityGrant{{ID: 2}}})
 	}
 	p := checker(t, faulttest.Snapshot().WithRules(ruledModel, rule.SetOf(all...)))
 	req := faulttest.Parse(t, checkBody)
@@ -101,7 +101,7 @@ func TestCheckNamesNotTooMany(t *testing.T) {
 	}
 	defer d.Release()
 	for _, e := range d.Explanations {
-		if e.Verdict == verdict.VerdictVisible && (len(e.By) != pipeline.MaxNamedRules || e.By[0].Rule != "1") {
+		if e.Verdict == verdict.VerdictVisible && (len(e.By) != pipeline.MaxNamedRules || e.By[0].Rule != "r1") {
 			t.Errorf("%d rules, from %s", len(e.By), e.By[0].Rule)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 // Cause is who hid, stripped or masked something, and why. One of Rule and
 // Worker is set.
 type Cause struct {
-	// Rule is the id of a Graph Access Rule that speaks for the element, or one of
+	// Rule is the name of a Graph Access Rule that speaks for the element, or one of
 	// RuleClosure and RuleAccess.
 	Rule string `json:"rule,omitempty"`
 	// Worker is the worker that said so.
