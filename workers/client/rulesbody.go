@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // ViewLevel is the one access level that there is.
@@ -193,7 +194,7 @@ func (b *batch) append(name string, text []byte) {
 }
 
 // body is the whole text; the batch goes on being usable.
-func (b *batch) body() []byte { return append(b.text[:len(b.text):len(b.text)], bodyEnd...) }
+func (b *batch) body() []byte { return append(slices.Clip(b.text), bodyEnd...) }
 
 // size is the body's length in bytes.
 func (b *batch) size() int { return len(b.text) + len(bodyEnd) }

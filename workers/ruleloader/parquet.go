@@ -59,7 +59,11 @@ func (s *parquetSource) read(ctx context.Context, columns []string, each func(in
 }
 
 func openParquet(f io.ReaderAt, size int64) (file *parquet.File, err error) {
-	defer damaged(&err)
+	defer func() {
+		if r := recover(); r != nil {
+			err = damaged(r)
+		}
+	}()
 	file, err = parquet.OpenFile(f, size, parquet.SkipBloomFilters(true), parquet.SkipPageIndex(true))
 	if err != nil {
 		return nil, fmt.Errorf("the file is no whole Parquet file; was it cut off? %w", err)
@@ -67,13 +71,9 @@ func openParquet(f io.ReaderAt, size int64) (file *parquet.File, err error) {
 	return file, nil
 }
 
-// damaged turns a panic of the library's, which it answers some damaged files
-// with, into an error.
-func damaged(err *error) {
-	if r := recover(); r != nil {
-		*err = fmt.Errorf("the Parquet file is damaged: %v", r)
-	}
-}
+// damaged makes an error of a panic of the library's, which it answers some
+// damaged files with.
+func damaged(r any) error { return fmt.Errorf("the Parquet file is damaged: %v", r) }
 
 // parquetLeaf is a column that can be read.
 type parquetLeaf struct {
@@ -152,7 +152,11 @@ type parquetCursor struct {
 
 // next returns the value, or the list, of the next row.
 func (c *parquetCursor) next() (out cell, err error) {
-	defer damaged(&err)
+	defer func() {
+		if r := recover(); r != nil {
+			err = damaged(r)
+		}
+	}()
 	v, ok, err := c.peek()
 	if err != nil {
 		return cell{}, err
@@ -209,7 +213,11 @@ func (c *parquetCursor) peek() (v parquet.Value, ok bool, err error) {
 }
 
 func (c *parquetCursor) close() (err error) {
-	defer damaged(&err)
+	defer func() {
+		if r := recover(); r != nil {
+			err = damaged(r)
+		}
+	}()
 	if c.page != nil {
 		parquet.Release(c.page)
 	}

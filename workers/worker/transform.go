@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/muster-fleet/muster/proto/fault"
@@ -208,15 +209,16 @@ func (t *Transformation) refused(f *fault.Error) *fault.Error {
 	if !errors.Is(f, client.ErrRefused) || f.Kind == fault.Conflict {
 		return f
 	}
-	detail := "the gateway refused the rules: " + f.Detail
+	parts := []string{"the gateway refused the rules: " + f.Detail}
 	for i, v := range f.Violations {
 		const most = 10
 		if i == most {
-			detail += fmt.Sprintf("; and %d more", len(f.Violations)-most)
+			parts = append(parts, fmt.Sprintf("and %d more", len(f.Violations)-most))
 			break
 		}
-		detail += "; " + v.Pointer + " " + v.Detail
+		parts = append(parts, v.Pointer+" "+v.Detail)
 	}
+	detail := strings.Join(parts, "; ")
 	if e := t.Principal.Expires; f.Kind == fault.Unauthenticated && !e.IsZero() && time.Now().After(e) {
 		detail = fmt.Sprintf("the run's token expired at %s, before its rules were posted; give the step's client longer access tokens",
 			e.UTC().Format(time.RFC3339))

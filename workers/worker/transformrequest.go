@@ -60,7 +60,7 @@ func ParseTransformRequest(body []byte) (TransformRequest, error) {
 		if errors.As(err, &semantic) && semantic.JSONPointer != "" {
 			return r, invalidTransform("%s has a value of the wrong type (%s)", semantic.JSONPointer, semantic.JSONKind).Wrap(err)
 		}
-		return r, invalidTransform("the body must be one JSON object with users, groups, clients, entities and relationships, "+
+		return r, invalidTransform("the body must be one JSON object with users, groups, clients, entities and relationships, " +
 			"each a list or absent, no name twice, in UTF-8").Wrap(err)
 	}
 	r, bad := wire.request()

@@ -114,7 +114,10 @@ func TestWrongTransformations(t *testing.T) {
 	is, sink := newIssuer(t), newSink(t)
 	runs := 0
 	post := func(body func() string) worker.TransformFunc {
-		return func(ctx context.Context, _ *worker.Transformation) error { runs++; return postRules(ctx, sink, is, body()) }
+		return func(ctx context.Context, _ *worker.Transformation) error {
+			runs++
+			return postRules(ctx, sink, is, body())
+		}
 	}
 	fixed := func(strategy, rules string) worker.TransformFunc {
 		return post(func() string { return wrap(strategy, rules) })
