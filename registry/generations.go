@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/muster-fleet/muster/proto/fault"
 	"github.com/muster-fleet/muster/registry/rule"
@@ -278,10 +277,10 @@ func (s *Service) sweepGenerations(ctx context.Context) {
 
 // answerJSON is how an answer is kept: owners apart, since they are few.
 type answerJSON struct {
-	Owners  []rule.Owner `json:"owners"`
-	Created []namedJSON  `json:"created"`
-	Ignored []namedJSON  `json:"ignored"`
-	Deleted []namedJSON  `json:"deleted"`
+	Owners  []creatorJSON `json:"owners"`
+	Created []namedJSON   `json:"created"`
+	Ignored []namedJSON   `json:"ignored"`
+	Deleted []namedJSON   `json:"deleted"`
 }
 
 type namedJSON struct {
@@ -299,7 +298,7 @@ func packAnswer(a *RulePosted) ([]byte, error) {
 			if !known {
 				place = len(out.Owners)
 				places[n.CreatedBy] = place
-				out.Owners = append(out.Owners, *n.CreatedBy)
+				out.Owners = append(out.Owners, creatorOf(n.CreatedBy))
 			}
 			some[i] = namedJSON{n.Name, place}
 		}
@@ -322,16 +321,20 @@ func unpackAnswer(data []byte) (RulePosted, error) {
 	if err := json.NewDecoder(flate.NewReader(bytes.NewReader(data))).Decode(&in); err != nil {
 		return RulePosted{}, fmt.Errorf("the kept answer of a commit: %w", err)
 	}
+	owners := make([]rule.Owner, len(in.Owners))
+	for i, o := range in.Owners {
+		owners[i] = rule.Owner{Creator: rule.Creator{Issuer: o.Issuer, Subject: o.Subject, Step: o.Step}, Username: o.Username}
+	}
 	list := func(all []namedJSON) []Named {
 		if len(all) == 0 {
 			return nil
 		}
 		some := make([]Named, len(all))
 		for i, n := range all {
-			if n.Owner < 0 || n.Owner >= len(in.Owners) {
-				n.Owner = 0
+			some[i] = Named{n.Name, &rule.Owner{}}
+			if n.Owner >= 0 && n.Owner < len(owners) {
+				some[i].CreatedBy = &owners[n.Owner]
 			}
-			some[i] = Named{strings.Clone(n.Name), &in.Owners[n.Owner]}
 		}
 		return some
 	}

@@ -61,14 +61,9 @@ type Auditor interface {
 // returned, nor by two goroutines at once.
 type Tx interface {
 	WorkerTx
-	RuleTx
-	GenerationTx
+	RulesTx
+	TransformationTx
 	StateTx
-	StepTx
-	RunTx
-	RunTokenTx
-	RunKeyTx
-	LeaseTx
 	// SetGateway stores the uuid under which this fleet's gateways answer.
 	SetGateway(ctx context.Context, id WorkerID) error
 	// Gateway returns that uuid; empty before it was set.
@@ -92,6 +87,21 @@ type WorkerTx interface {
 	UpdateWorker(ctx context.Context, w *Worker) error
 	// DeleteWorker removes a record; ErrNotFound when there is none.
 	DeleteWorker(ctx context.Context, id WorkerID) error
+}
+
+// RulesTx is what a transaction does with Graph Access Rules.
+type RulesTx interface {
+	RuleTx
+	GenerationTx
+}
+
+// TransformationTx is what a transaction does with rule transformations.
+type TransformationTx interface {
+	StepTx
+	RunTx
+	RunTokenTx
+	RunKeyTx
+	LeaseTx
 }
 
 // StateTx is what a transaction knows of the state that it changes.

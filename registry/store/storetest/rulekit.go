@@ -3,6 +3,7 @@ package storetest
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/muster-fleet/muster/registry"
@@ -21,8 +22,6 @@ func posterOf(name string) poster {
 }
 
 var alice, bob = posterOf("alice"), posterOf("bob")
-
-func (p poster) owner() rule.Owner { return rule.Owner{Creator: p.creator, Username: p.actor.Username} }
 
 // request is a post of rules by p.
 func (p poster) request(strategy rule.Strategy, rules ...rule.Rule) registry.RulePost {
@@ -73,17 +72,13 @@ func ruleOf(name string, version int) rule.Rule {
 
 // named writes names with their owners: "a b/bob" for a of alice's and b of bob's.
 func named(list []registry.Named) string {
-	var out string
+	all := make([]string, len(list))
 	for i, n := range list {
-		if i > 0 {
-			out += " "
-		}
-		out += n.Name
-		if n.CreatedBy.Username != "alice" {
-			out += "/" + n.CreatedBy.Username
+		if all[i] = n.Name; n.CreatedBy.Username != "alice" {
+			all[i] += "/" + n.CreatedBy.Username
 		}
 	}
-	return out
+	return strings.Join(all, " ")
 }
 
 func answered(a registry.RulePosted) string {
