@@ -33,7 +33,7 @@ func (s *Service) ownerOf(
 		return rule.Owner{}, "", fault.New(fault.Conflict, CodeRunEnded,
 			"the token belongs to an attempt of run %s that is over; nothing was stored", held.Run)
 	}
-	owner.Creator.Step = held.Step
+	owner.Step = held.Step
 	return owner, string(held.Run), nil
 }
 

@@ -113,20 +113,21 @@ func mistakes(e *fault.Error) string {
 	if len(e.Violations) < 2 {
 		return e.Detail
 	}
-	text := fmt.Sprintf("%d mistakes:", len(e.Violations))
+	var text strings.Builder
+	fmt.Fprintf(&text, "%d mistakes:", len(e.Violations))
 	for _, v := range e.Violations {
-		if text += " " + v.Detail + ";"; len(text) > run.MaxMessage {
+		text.WriteString(" " + v.Detail + ";")
+		if text.Len() > run.MaxMessage {
 			break
 		}
 	}
-	return strings.TrimSuffix(text, ";")
+	return strings.TrimSuffix(text.String(), ";")
 }
 
 // try does the attempt; the message is the worker's.
 func (a *attempt) try(ctx context.Context) (message string, err error) {
-	w, err := a.worker()
-	if err != nil {
-		return "", err
+	if _, err := a.worker(); err != nil {
+		return "", err // not after Keycloak was asked for thousands of users
 	}
 	given, err := a.gather(ctx)
 	if err != nil {
@@ -138,7 +139,8 @@ func (a *attempt) try(ctx context.Context) (message string, err error) {
 	}
 	// The worker may have been paused, moved or quarantined meanwhile, and a token
 	// goes only to one that is not.
-	if w, err = a.worker(); err != nil {
+	w, err := a.worker()
+	if err != nil {
 		return "", err
 	}
 	a.line(ctx, "calling worker %s at %s", w, w.URL)

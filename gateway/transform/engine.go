@@ -233,16 +233,17 @@ func (e *Engine) begin(ctx context.Context, c *registry.Claimed) {
 		began := time.Now()
 		outcome := a.carryOut(within)
 		e.metrics.ended(outcome.State, time.Since(began))
-		e.end(within, a, outcome)
+		e.end(ctx, a, outcome)
 		cancel(nil)
 		<-renewing
 	})
 }
 
 // end stores how an attempt ended, again and again while the store cannot be
-// written, unless the attempt has become somebody else's or the gateway ends.
+// written, unless the attempt has become somebody else's. When the gateway ends,
+// which ctx tells, it is tried once more: whoever comes next finds the lease.
 func (e *Engine) end(ctx context.Context, a *attempt, o run.Outcome) {
-	for {
+	for last := false; ; {
 		storing, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 		r, err := e.deps.Registry.EndAttempt(storing, e.owner, a.run.ID, a.number, o)
 		cancel()
@@ -256,15 +257,13 @@ func (e *Engine) end(ctx context.Context, a *attempt, o run.Outcome) {
 			return
 		}
 		a.log.WarnContext(ctx, "the end of an attempt could not be stored", "state", o.State, "error", err)
+		if last {
+			return
+		}
 		select {
 		case <-time.After(endRetry):
 		case <-ctx.Done():
-			if o.State == run.Interrupted {
-				return // the gateway ends; whoever comes next finds the lease
-			}
-			// The attempt was ended for another reason, and its end is known: it is
-			// tried once more before the lease is left to run out.
-			o = run.Outcome{State: run.Interrupted, Code: run.CodeInterrupted, Message: "the gateway ended before the outcome could be stored"}
+			last = true
 		}
 	}
 }

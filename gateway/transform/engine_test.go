@@ -1,11 +1,14 @@
 package transform_test
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +17,8 @@ import (
 	"github.com/muster-fleet/muster/gateway/transform"
 	"github.com/muster-fleet/muster/registry"
 	"github.com/muster-fleet/muster/registry/run"
+	"github.com/muster-fleet/muster/registry/store/postgres"
+	"github.com/muster-fleet/muster/registry/store/postgres/pgtest"
 )
 
 func TestTheBodyIsTheContractsWithWhatTheStepAsksFor(t *testing.T) {
@@ -25,6 +30,15 @@ func TestTheBodyIsTheContractsWithWhatTheStepAsksFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	everything := run.Choice[string]{All: true}
+	// Which clients the development issuer has is tested beside it.
+	all, err := h.realm.ServiceAccounts(t.Context())
+	if err != nil || !slices.Contains(all, "service-account-rule-loader") {
+		t.Fatal(all, err)
+	}
+	accounts, err := json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		change func(*registry.StepInput)
 		want   string
@@ -33,7 +47,7 @@ func TestTheBodyIsTheContractsWithWhatTheStepAsksFor(t *testing.T) {
 		"everything": {func(in *registry.StepInput) {
 			in.Users, in.Groups, in.Clients = everything, everything, everything
 			in.Entities, in.Relationships = run.Choice[int64]{All: true}, run.Choice[int64]{All: true}
-		}, `{"users":["admin","alice","bob"],"clients":["service-account-graph-service","service-account-muster-gateway","service-account-rule-loader"],` +
+		}, `{"users":["admin","alice","bob"],"clients":` + string(accounts) + `,` +
 			`"groups":["/engineering","/platform","/support"],"entities":[{"id":414,"title":"Benchmark","properties":[{"id":5303,"title":"Benchmark_ID"},` +
 			`{"id":5301,"title":"Description <&>"}]},{"id":500,"title":"Empty","properties":[]}],"relationships":[{"id":415,"entityNameFrom":"Benchmark",` +
 			`"entityNameTo":"Benchmark","name":"PARENTS","alias":"PARENTS"},{"id":416,"entityNameFrom":"Benchmark","entityNameTo":"Empty","name":"x","alias":"X"}]}`},
@@ -290,5 +304,33 @@ func TestTheGatewayEndsInOrder(t *testing.T) {
 			t.Errorf("one that had not begun: %+v", got)
 		}
 		t.Logf("shared %v: taken up after %s", shared, time.Since(began))
+	}
+}
+
+// TestAnEndIsStoredWhenTheStoreIsBack: an attempt that ends while the store takes
+// no writes is not forgotten, whatever ended it.
+func TestAnEndIsStoredWhenTheStoreIsBack(t *testing.T) {
+	server := pgtest.Start(t)
+	h := newHouse(t, false)
+	dsn := server.Database(t)
+	h.open = func(ctx context.Context) (registry.Store, error) {
+		return postgres.Open(ctx, dsn, postgres.Options{Logger: h.log})
+	}
+	r := h.start(transform.Config{Lease: time.Hour})
+	release := make(chan struct{})
+	w := newWorker(t, func(http.ResponseWriter, *http.Request) { <-release })
+	r.setUp(t, w.URL, nil)
+	of := r.begin(t, "nightly")
+	r.until(t, of, "the worker is called", func(run.Run) bool { _, under, _ := w.count(); return under == 1 })
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	close(release)
+	<-time.After(500 * time.Millisecond) // the end is tried, and fails
+	if err := server.Up(); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.ended(t, of); got.State != run.Succeeded {
+		t.Errorf("%+v", got)
 	}
 }

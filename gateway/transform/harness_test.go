@@ -55,7 +55,6 @@ type house struct {
 	open     func(ctx context.Context) (registry.Store, error)
 	secrets  string
 	log      *slog.Logger
-	allowed  []netip.Prefix
 }
 
 // newHouse makes a house over DuckDB, or over PostgreSQL when it is shared.
