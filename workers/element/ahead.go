@@ -128,7 +128,7 @@ func (a *ahead) look() {
 func (s *scout) start(b []byte, kind Kind) {
 	s.batch.reset(kind, b)
 	s.batch.until = min(s.until, len(b))
-	s.p.batch, s.p.names, s.p.drop, s.p.why = &s.batch, s.p.names[:0], false, flawNone
+	s.p.batch, s.p.number, s.p.names, s.p.drop, s.p.why = &s.batch, 0, s.p.names[:0], false, flawNone
 	s.end, s.closed, s.panicked = bad, false, nil
 }
 
@@ -252,8 +252,13 @@ func (b *Batch) adopt(o *Batch) bool {
 	b.ends = append(b.ends, o.ends...)
 	b.arena = append(b.arena, o.arena...)
 	for i := range b.recs[recs:] {
-		b.recs[recs+i].firstProp += props
+		r := &b.recs[recs+i]
+		r.firstProp += props
+		if r.skeleton != 0 {
+			r.skeleton += b.skeletons
+		}
 	}
+	b.skeletons += o.skeletons
 	if shift > 0 && len(o.arena) > 0 {
 		b.lift(recs, ends, uint32(shift))
 	}

@@ -20,6 +20,8 @@ type Batch struct {
 	order []uint32 // place in the request -> ordinal; nil when nothing repeats
 	ids   idTable
 
+	skeletons uint32 // how many numbers of skeletons have been given
+
 	unsorted bool // an id does not follow the one before it
 	until    int  // where the elements are expected to end; 0 for the body's end
 }

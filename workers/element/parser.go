@@ -35,6 +35,7 @@ type parser struct {
 	plain []byte // scratch for a decoded name
 
 	shape   template    // the properties of the last element
+	number  uint32      // of shape as a skeleton of the batch; 0 when it has none yet
 	members [3]template // the members of the last element of each kind
 	at      [8]uint32   // where the members that matched the template begin
 	fresh   []piece     // the members of the element being read that did not
@@ -54,7 +55,7 @@ func (p *parser) elements(b []byte, i, depth int, batch *Batch) int {
 	if i >= len(b) || b[i] != '[' {
 		return shape
 	}
-	p.batch = batch
+	p.batch, p.number = batch, 0
 	i = skipSpace(b, i+1)
 	if i < len(b) && b[i] == ']' {
 		return i + 1
@@ -314,6 +315,9 @@ func (p *parser) properties(b []byte, i, depth int, r *record) int {
 	switch {
 	case b[i] == '}':
 		r.props.to = uint32(i + 1)
+		if k == len(t.marks) && !t.full {
+			r.skeleton = p.skeleton()
+		}
 		return i + 1
 	case k == 0:
 	case b[i] != ',':
@@ -367,6 +371,9 @@ func (p *parser) newProperties(b []byte, from, i, depth, first int, r *record) i
 	for j, g := range p.glue {
 		x := props[first+known+j]
 		p.shape.add(b[g:x.value], int(x.name-g), int(names[j].to-names[j].from), 0)
+	}
+	if p.number = 0; !p.shape.full {
+		r.skeleton = p.skeleton()
 	}
 	return i
 }

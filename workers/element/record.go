@@ -1,6 +1,6 @@
 package element
 
-// Offsets are 32 bits wide: an element costs 44 bytes beside its text, a
+// Offsets are 32 bits wide: an element costs 48 bytes beside its text, a
 // relationship 32 more, a property 8. A body is therefore at most MaxBody bytes.
 
 // MaxBody is the size in bytes of the largest body that can be read.
@@ -26,7 +26,8 @@ type record struct {
 	props     span   // the properties object with its braces
 	firstProp uint32 // index of its first entry in props
 	propCount uint32
-	what      span // a node's labels array with its brackets, a relationship's type, decoded
+	what      span   // a node's labels array with its brackets, a relationship's type, decoded
+	skeleton  uint32 // see Batch.Skeleton
 }
 
 // ends is the rest of a relationship; all are decoded strings.

@@ -109,7 +109,7 @@ func (r *Request) reset(body []byte, o Options) {
 
 func (b *Batch) reset(kind Kind, body []byte) {
 	b.kind, b.body = kind, body
-	b.arena, b.recs, b.ends = b.arena[:0], b.recs[:0], b.ends[:0]
+	b.arena, b.recs, b.ends, b.skeletons = b.arena[:0], b.recs[:0], b.ends[:0], 0
 	b.props, b.order, b.unsorted, b.until = b.props[:0], nil, false, 0
 	b.ids.reset()
 }

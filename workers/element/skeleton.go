@@ -1,0 +1,31 @@
+package element
+
+// skeleton returns the number of the template of properties in the batch being
+// read. Elements that match a template to its end have its names in its order
+// and spelling; a template that changes is another one.
+func (p *parser) skeleton() uint32 {
+	if p.number == 0 {
+		p.batch.skeletons++
+		p.number = p.batch.skeletons
+	}
+	return p.number
+}
+
+// Skeleton returns a number that element i has in common only with elements of
+// this batch whose properties have the same names, in the same order and
+// spelling. Elements with the same names may have different numbers: they are
+// what reading the batch came by. 0 says nothing.
+func (b *Batch) Skeleton(i int) uint32 { return b.recs[i].skeleton }
+
+// ValueRest returns the text from the value of property j of element i on. Where
+// the value ends in it, only the value itself tells.
+func (b *Batch) ValueRest(i, j int) []byte {
+	return b.body[b.props[b.recs[i].firstProp+uint32(j)].value:]
+}
+
+// LabelsRest returns the text from node i's labels array on, and how many bytes
+// of it the array has.
+func (b *Batch) LabelsRest(i int) (rest []byte, size int) {
+	what := b.recs[i].what
+	return b.body[what.from:], int(what.to - what.from)
+}
