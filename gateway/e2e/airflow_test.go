@@ -60,7 +60,7 @@ func TestAirflow(t *testing.T) {
 	}{
 		{"provider", testProvider}, {"success", testSuccess}, {"failure", testFailure}, {"retry", testRetry},
 		{"double start", testDoubleStart}, {"expired token", testExpiredToken}, {"gateway restart", testGatewayRestart},
-		{"timeout", testTimeout}, {"killed while deferred", testKilledWhileDeferred},
+		{"timeout", testTimeout}, {"killed", testKilled},
 	} {
 		if !t.Run(c.name, func(t *testing.T) { c.test(t, f, a) }) {
 			t.Logf("the gateway said:\n%s", tail(f.log.String()))
@@ -236,16 +236,19 @@ func testTimeout(t *testing.T, f *fleet, a *airflow) {
 	}
 }
 
-func testKilledWhileDeferred(t *testing.T, f *fleet, a *airflow) {
+// A user marks a task as failed, while it runs and while it is deferred.
+func testKilled(t *testing.T, f *fleet, a *airflow) {
 	f.worker.will(forever)
-	step := f.step(t, "killed", 0)
-	task := a.start(t, "deferred", step)
-	task.wait(t, "deferred")
-	// The triggerer has it when it asks.
-	f.polls.Store(0)
-	if err := f.until(t.Context(), func() bool { return f.polls.Load() > 0 }); err != nil {
-		t.Fatal(err)
+	for dag, state := range map[string]string{"plain": "running", "deferred": "deferred"} {
+		step := f.step(t, dag+"-killed", 0)
+		task := a.start(t, dag, step)
+		task.wait(t, state)
+		// Whoever waits for the run has it in hand when it asks.
+		f.polls.Store(0)
+		if err := f.until(t.Context(), func() bool { return f.polls.Load() > 0 }); err != nil {
+			t.Fatal(err)
+		}
+		a.call(t, http.MethodPatch, task.path(), `{"new_state":"failed"}`)
+		f.cancelled(t, step)
 	}
-	a.call(t, http.MethodPatch, task.path(), `{"new_state":"failed"}`)
-	f.cancelled(t, step)
 }

@@ -36,17 +36,6 @@ class MusterHook(BaseHook):
         self._connection = connection
         self._settings: dict[str, Any] | None = None
 
-    @classmethod
-    def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        return {
-            "hidden_fields": ["schema"],
-            "relabeling": {"host": "Gateway URL", "login": "Client id", "password": "Client secret"},
-            "placeholders": {
-                "host": "https://muster.example.org",
-                "extra": '{"issuer": "https://keycloak.example.org/realms/muster"}',
-            },
-        }
-
     @property
     def client_id(self) -> str:
         return str(self._read()["auth_args"][1])
@@ -160,7 +149,7 @@ def settings(conn_id: str, conn: Any) -> dict[str, Any]:
         token_url = str(extra["issuer"]).rstrip("/") + "/protocol/openid-connect/token"
     if not str(token_url).startswith(("http://", "https://")):
         wrong.append('Extra has "issuer", the URL of the Keycloak realm, or "token_url"')
-    timeout = extra.get("timeout", 30)
+    timeout = 30 if extra.get("timeout") in (None, "") else extra["timeout"]
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout <= 0:
         wrong.append('"timeout" in Extra is a number of seconds above 0')
     ca_file = extra.get("ca_file")

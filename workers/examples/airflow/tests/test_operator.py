@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import airflow
+import jsonschema
 import pytest
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout, TaskDeferred
@@ -259,3 +263,15 @@ def test_the_provider_names_what_is_there() -> None:
     kind = get_provider_info()["connection-types"][0]
     assert kind["hook-class-name"] == f"{MusterHook.__module__}.{MusterHook.__name__}"
     assert kind["connection-type"] == MusterHook.conn_type
+
+
+def test_the_provider_is_described_as_airflow_wants_it() -> None:
+    schema = json.loads((Path(airflow.__file__).parent / "provider_info.schema.json").read_text())
+    jsonschema.validate(get_provider_info(), schema)
+
+
+def test_fields_that_are_left_empty_count_as_left_out(issuer: Issuer, gateway: Peer) -> None:
+    conn = connection(issuer, gateway)
+    given = conn.extra_dejson
+    conn.extra = json.dumps(given | {"issuer": None, "ca_file": "", "timeout": None})
+    assert settings("m", conn) == settings("m", connection(issuer, gateway))
