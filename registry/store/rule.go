@@ -13,7 +13,7 @@ import (
 	"github.com/muster-fleet/muster/registry/rule"
 )
 
-// chunk is how many rows one statement with lists is given.
+// chunk is how many rules one statement takes or gives.
 const chunk = 50_000
 
 // counters of rules; see counter.
@@ -155,18 +155,22 @@ func (d *Database) loadRules(ctx context.Context, tx *sql.Tx, since registry.Rev
 	if err := d.loadModel(ctx, tx, since, c); err != nil {
 		return err
 	}
-	rows, err := tx.QueryContext(ctx, `SELECT id, name, issuer, subject, step, created_by, run, created_at, updated_at,
-		body, changed FROM rules WHERE changed > $1`, since)
-	if err != nil {
-		return d.explain("read the rules", err)
-	}
-	if c.Rules, err = collect(rows, scanRule); err != nil {
-		return d.explain("read the rules", err)
+	// In parts, since DuckDB holds what a query answers in its own memory.
+	for after := int64(0); ; {
+		some, err := d.loadSomeRules(ctx, tx, since, after)
+		if err != nil {
+			return err
+		}
+		c.Rules = append(c.Rules, some...)
+		if len(some) < chunk {
+			break
+		}
+		after = some[len(some)-1].ID()
 	}
 	if c.Full {
 		return nil
 	}
-	rows, err = tx.QueryContext(ctx, `SELECT first_id, last_id FROM rule_deletions WHERE revision > $1`, since)
+	rows, err := tx.QueryContext(ctx, `SELECT first_id, last_id FROM rule_deletions WHERE revision > $1`, since)
 	if err != nil {
 		return d.explain("read the deletions", err)
 	}
@@ -175,6 +179,18 @@ func (d *Database) loadRules(ctx context.Context, tx *sql.Tx, since registry.Rev
 		return s, err
 	})
 	return d.explain("read the deletions", err)
+}
+
+func (d *Database) loadSomeRules(
+	ctx context.Context, tx *sql.Tx, since registry.Revision, after int64,
+) ([]*rule.Packed, error) {
+	rows, err := tx.QueryContext(ctx, `SELECT id, name, issuer, subject, step, created_by, run, created_at, updated_at,
+		body, changed FROM rules WHERE changed > $1 AND id > $2 ORDER BY id LIMIT $3`, since, after, chunk)
+	if err != nil {
+		return nil, d.explain("read the rules", err)
+	}
+	some, err := collect(rows, scanRule)
+	return some, d.explain("read the rules", err)
 }
 
 func scanRule(row scanner) (*rule.Packed, error) {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"testing"
 	"time"
 
@@ -14,8 +13,7 @@ import (
 
 // BenchRules stores n rules through a Service and reports, in seconds, how long
 // each part took: staging them in chunks, the first commit, the same again, a
-// change of a hundredth, one rule, and loading all at a start; and the memory that
-// a loaded snapshot holds, in bytes a rule.
+// change of a hundredth, one rule, and loading all at a start.
 func BenchRules(b *testing.B, place string, open OpenAt, n int) {
 	log := slog.New(slog.DiscardHandler)
 	start := func() *registry.Service {
@@ -44,10 +42,7 @@ func BenchRules(b *testing.B, place string, open OpenAt, n int) {
 	if err := s.Close(b.Context()); err != nil {
 		b.Fatal(err)
 	}
-	s = nil // and its snapshot
-	before := inUse()
 	took("load-s", func() { s = start() })
-	b.ReportMetric((inUse()-before)/float64(n), "B/rule")
 	if s.Snapshot().Rules.Len() != n+1 {
 		b.Errorf("%d rules", s.Snapshot().Rules.Len())
 	}
@@ -79,11 +74,4 @@ func benchGeneration(b *testing.B, s *registry.Service, id string, n int, change
 			b.Fatal(err)
 		}
 	})
-}
-
-func inUse() float64 {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return float64(m.HeapAlloc)
 }
