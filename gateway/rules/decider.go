@@ -39,6 +39,8 @@ type decider struct {
 	labelOf []byte // the label looked up last, as it was written
 	last    *label // and what was found
 	names   bool   // forms have to know the names they take away
+	hits    hits
+	members memberSets
 }
 
 // labelState is what a decider knows of a label.
@@ -109,6 +111,7 @@ func (d *decider) begin() {
 // end lets go of the request.
 func (d *decider) end() {
 	d.b, d.labelOf, d.last = nil, nil, nil
+	d.members = memberSets{}
 	d.loose.forget()
 	if cap(d.plain) > maxText {
 		d.plain = nil
@@ -211,20 +214,12 @@ func (d *decider) apply(f *fold) {
 				d.found(f, c.group, e)
 			}
 		case '[':
-			members := scalars{text: value}
-			for m := members.next(); m != nil; m = members.next() {
-				d.meet(f, c.group, m)
-			}
+			d.entriesOf(c.group, value, func(k int32) { d.found(f, c.group, k) })
 		default:
-			d.meet(f, c.group, value)
+			if k := d.find(&c.group.values, value); k >= 0 {
+				d.found(f, c.group, k)
+			}
 		}
-	}
-}
-
-// meet looks for rules whose condition a value meets that is no array.
-func (d *decider) meet(f *fold, g *group, value []byte) {
-	if k := d.find(&g.values, value); k >= 0 {
-		d.found(f, g, k)
 	}
 }
 
@@ -254,24 +249,15 @@ func (d *decider) holds(f *fold, tests []test) bool {
 	for k := range tests {
 		t := &tests[k]
 		pos := f.pos[t.prop]
-		if pos < 0 || !d.equal(d.b.Value(d.i, int(pos)), &t.values) {
+		if pos < 0 {
+			return false
+		}
+		value := d.b.Value(d.i, int(pos))
+		if value[0] == '[' && !d.among(value, pos, &t.values) || value[0] != '[' && d.find(&t.values, value) < 0 {
 			return false
 		}
 	}
 	return true
-}
-
-func (d *decider) equal(value []byte, wanted *values) bool {
-	if value[0] != '[' {
-		return d.find(wanted, value) >= 0
-	}
-	members := scalars{text: value}
-	for m := members.next(); m != nil; m = members.next() {
-		if d.find(wanted, m) >= 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // find returns the number of the text that a value is equal to; -1 when there is

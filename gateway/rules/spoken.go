@@ -69,16 +69,16 @@ func (s *Speaker) node(i int) []int32 {
 // value adds the rules that speak for the node because of a property's value.
 func (s *Speaker) value(out []int32, g *group, value []byte) []int32 {
 	if value[0] == '[' {
-		members := scalars{text: value}
-		for m := members.next(); m != nil; m = members.next() {
-			out = s.value(out, g, m)
-		}
+		s.d.entriesOf(g, value, func(k int32) { out = s.entry(out, g, k) })
 		return out
 	}
-	k := s.d.find(&g.values, value)
-	if k < 0 {
-		return out
+	if k := s.d.find(&g.values, value); k >= 0 {
+		out = s.entry(out, g, k)
 	}
+	return out
+}
+
+func (s *Speaker) entry(out []int32, g *group, k int32) []int32 {
 	e := &g.entries[k]
 	out = append(out, e.rules...)
 	for j := range e.clauses {
