@@ -3,6 +3,7 @@ package rules
 import (
 	"bytes"
 	"hash/maphash"
+	"slices"
 
 	"github.com/muster-fleet/muster/workers/element"
 )
@@ -13,6 +14,8 @@ const (
 	maxNames = 512      // properties of one sequence that is kept
 	maxFolds = 4 << 20  // rough bytes of everything that is kept
 	maxText  = 16 << 10 // bytes of one sequence that is kept
+	// maxSkeletons is how many skeletons of a batch are known by their numbers.
+	maxSkeletons = 4 << 10
 )
 
 // decider does the work for one request at a time and keeps what it has folded
@@ -29,6 +32,8 @@ type decider struct {
 	size  int    // rough bytes of known and folds
 	count uint32 // sequences that were kept
 
+	skeletons []*sequence // of the batch, by their numbers
+
 	acc     []uint64 // what the element's labels give, over positions
 	visible bool
 	b       *element.Batch
@@ -36,9 +41,7 @@ type decider struct {
 	plain   []byte   // scratch for decoded text
 	loose   sequence // of an element whose names are not kept
 	looseF  fold
-	labelOf []byte // the label looked up last, as it was written
-	last    *label // and what was found
-	names   bool   // forms have to know the names they take away
+	names   bool // forms have to know the names they take away
 	hits    hits
 	members memberSets
 }
@@ -80,14 +83,16 @@ type fold struct {
 	checks []check
 	masks  []uint64 // sets of properties as positions, end to end
 	done   []uint64 // which of masks have been made; empty when they are not kept
+	ready  bool     // all masks have been made, and each is one word
 	one    []uint64 // scratch for a mask when they are not kept
 	base   []uint64 // mask of the label's base
 }
 
 // check is a group whose property is there.
 type check struct {
-	pos   int32
-	group *group
+	pos    int32
+	group  *group
+	tokens []token // the group's
 }
 
 type foldKey struct {
@@ -110,7 +115,8 @@ func (d *decider) begin() {
 
 // end lets go of the request.
 func (d *decider) end() {
-	d.b, d.labelOf, d.last = nil, nil, nil
+	d.b = nil
+	clear(d.skeletons)
 	d.members = memberSets{}
 	d.loose.forget()
 	if cap(d.plain) > maxText {
@@ -121,6 +127,9 @@ func (d *decider) end() {
 // nodes judges every node of a batch.
 func (d *decider) nodes(b *element.Batch, out *element.Selection) {
 	d.b = b
+	n := min(b.Skeletons()+1, maxSkeletons)
+	d.skeletons = slices.Grow(d.skeletons[:0], n)[:n]
+	clear(d.skeletons)
 	for i := range b.Len() {
 		d.i = i
 		if seq := d.node(); seq != nil {
@@ -135,15 +144,18 @@ func (d *decider) node() *sequence {
 	d.stamp++
 	d.visible = false
 	var seq *sequence
-	raw := d.b.LabelsRaw(d.i)
-	for at := 1; at < len(raw); {
-		if raw[at] != '"' { // white space, a comma or the closing bracket
+	text, size := d.b.LabelsRest(d.i)
+	for at := 1; at < size; {
+		if text[at] != '"' { // white space, a comma or the closing bracket
 			at++
 			continue
 		}
-		end := stringEnd(raw, at)
-		l := d.label(raw[at:end])
-		at = end
+		l, n := d.p.titles.begins(text[at:])
+		if n == 0 {
+			n = stringEnd(text, at) - at
+			l = d.label(text[at : at+n])
+		}
+		at += n
 		if l == nil {
 			continue
 		}
@@ -154,12 +166,7 @@ func (d *decider) node() *sequence {
 		state.stamp = d.stamp
 		if seq == nil {
 			seq = d.sequence(state.fold)
-			words := (seq.names.Len() + 63) / 64
-			if cap(d.acc) < words {
-				d.acc = make([]uint64, words)
-			}
-			d.acc = d.acc[:words]
-			clear(d.acc)
+			d.empty(seq)
 		}
 		f := state.fold
 		if f == nil || f.seq != seq {
@@ -173,15 +180,18 @@ func (d *decider) node() *sequence {
 	return seq
 }
 
-// label finds a label by its token.
-func (d *decider) label(token []byte) *label {
-	if d.labelOf != nil && bytes.Equal(token, d.labelOf) {
-		return d.last
+// empty makes acc nothing of a sequence.
+func (d *decider) empty(seq *sequence) {
+	words := (seq.names.Len() + 63) / 64
+	if words == 1 && len(d.acc) == 1 {
+		d.acc[0] = 0
+		return
 	}
-	d.labelOf = token
-	d.last = d.p.titles.find(d.text(token))
-	return d.last
+	d.acc = zeroed(d.acc, words)
 }
+
+// label finds a label by its token.
+func (d *decider) label(token []byte) *label { return d.p.titles.find(d.text(token)) }
 
 // text returns the decoded content of a string token; it may be scratch.
 func (d *decider) text(token []byte) []byte {
@@ -203,23 +213,33 @@ func (d *decider) apply(f *fold) {
 	}
 	for k := range f.checks {
 		c := &f.checks[k]
-		value, head := d.b.ValueHead(d.i, int(c.pos))
-		switch value[0] {
-		case '"':
-			e, sure := c.group.quick(value, head)
-			if !sure {
-				e = d.find(&c.group.values, value)
-			}
-			if e >= 0 {
-				d.found(f, c.group, e)
-			}
-		case '[':
-			d.entriesOf(c.group, value, func(k int32) { d.found(f, c.group, k) })
-		default:
-			if k := d.find(&c.group.values, value); k >= 0 {
-				d.found(f, c.group, k)
-			}
+		text := d.b.ValueRest(d.i, int(c.pos))
+		if text[0] != '"' {
+			d.other(f, c)
+			continue
 		}
+		e, sure := int32(-1), false
+		if c.tokens != nil {
+			e, sure = quick(c.tokens, text, c.group.values.max)
+		}
+		if !sure {
+			e = d.find(&c.group.values, d.b.Value(d.i, int(c.pos)))
+		}
+		if e >= 0 {
+			d.found(f, c.group, e)
+		}
+	}
+}
+
+// other looks at a value that is no string.
+func (d *decider) other(f *fold, c *check) {
+	value := d.b.Value(d.i, int(c.pos))
+	if value[0] == '[' {
+		d.entriesOf(c.group, value, func(k int32) { d.found(f, c.group, k) })
+		return
+	}
+	if k := d.find(&c.group.values, value); k >= 0 {
+		d.found(f, c.group, k)
 	}
 }
 
@@ -239,6 +259,10 @@ func (d *decider) found(f *fold, g *group, k int32) {
 
 func (d *decider) give(f *fold, set int32) {
 	d.visible = true
+	if f.ready {
+		d.acc[0] |= f.masks[set]
+		return
+	}
 	for w, word := range f.mask(set) {
 		d.acc[w] |= word
 	}

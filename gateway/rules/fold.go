@@ -11,6 +11,21 @@ import (
 // sequence returns the names of the element being judged; guess is what its
 // label was folded with last.
 func (d *decider) sequence(guess *fold) *sequence {
+	number := int(d.b.Skeleton(d.i))
+	if number == 0 || number >= len(d.skeletons) {
+		return d.sequenceOf(guess)
+	}
+	seq := d.skeletons[number]
+	if seq == nil {
+		if seq = d.sequenceOf(guess); seq.keep {
+			d.skeletons[number] = seq
+		}
+	}
+	return seq
+}
+
+// sequenceOf is sequence for elements of which no number tells.
+func (d *decider) sequenceOf(guess *fold) *sequence {
 	if guess != nil && d.b.SameNames(d.i, &guess.seq.names) {
 		return guess.seq
 	}
@@ -84,7 +99,7 @@ func (f *fold) make(d *decider, seq *sequence, l *label) {
 	f.checks = f.checks[:0]
 	for k := range l.groups {
 		if g := &l.groups[k]; f.pos[g.prop] >= 0 {
-			f.checks = append(f.checks, check{f.pos[g.prop], g})
+			f.checks = append(f.checks, check{f.pos[g.prop], g, g.tokens})
 		}
 	}
 	words := (seq.names.Len() + 63) / 64
@@ -92,6 +107,12 @@ func (f *fold) make(d *decider, seq *sequence, l *label) {
 	if sets := int(l.count); seq.keep && sets*words <= maxMasks {
 		f.masks = make([]uint64, sets*words)
 		f.done = make([]uint64, (sets+63)/64)
+	}
+	if f.ready = words == 1 && len(f.done) == 1; f.ready {
+		for set := range l.count {
+			f.fill(f.masks[set:set+1], set)
+		}
+		f.done[0] = ^uint64(0)
 	}
 	f.base = zeroed(f.base, words)
 	if l.open {
@@ -196,6 +217,7 @@ func (d *decider) outcome(seq *sequence) *outcome {
 	case len(seq.outcomes) > fewOutcomes:
 		seq.byMask = map[string]*outcome{}
 		seq.recent = make([]*outcome, recentMasks)
+		d.size += 8 * recentMasks
 		for _, x := range seq.outcomes {
 			seq.byMask[string(keyOf(d.plain[:0], x.mask))] = x
 		}
@@ -205,7 +227,7 @@ func (d *decider) outcome(seq *sequence) *outcome {
 }
 
 // recentMasks is how many places there are for outcomes found lately.
-const recentMasks = 256
+const recentMasks = 1 << 10
 
 // hashMask chooses one of them.
 func hashMask(mask []uint64) uint64 {
@@ -213,7 +235,7 @@ func hashMask(mask []uint64) uint64 {
 	for _, word := range mask {
 		h = (h ^ word) * 0x9E3779B97F4A7C15
 	}
-	return h >> 56
+	return h >> 54
 }
 
 func (d *decider) maskKey() []byte {

@@ -1,23 +1,30 @@
 package rules
 
 import (
-	"bytes"
 	"encoding/binary"
+	"math/bits"
 )
 
 // token is a text as a JSON string without escapes: its quotes included, in the
-// shape in which it is compared fastest. A text that cannot be written so has a
-// token that is equal to no value.
+// shape in which it is compared fastest. Its closing quote makes it no beginning
+// of another value.
 type token struct {
 	text       string
 	head, tail uint64 // its first and its last eight bytes
 	mask       uint64 // which of head count
 }
 
+// newToken returns the token of a text; one that cannot be written without
+// escapes gets a token that begins no value.
 func newToken(text string) token {
+	for k := range len(text) {
+		if c := text[k]; c < ' ' || c == '"' || c == '\\' {
+			return token{head: 1}
+		}
+	}
 	t := token{text: `"` + text + `"`, mask: ^uint64(0)}
 	if n := len(t.text); n >= 8 {
-		t.head = binary.LittleEndian.Uint64([]byte(t.text))
+		t.head = binary.LittleEndian.Uint64([]byte(t.text[:8]))
 		t.tail = binary.LittleEndian.Uint64([]byte(t.text[n-8:]))
 		return t
 	}
@@ -28,37 +35,68 @@ func newToken(text string) token {
 	return t
 }
 
-// quick looks a string's token up without decoding it; head is its first eight
-// bytes. sure is false when it has to be decoded.
-func (g *group) quick(value []byte, head uint64) (entry int32, sure bool) {
-	if g.tokens == nil {
+// quick looks up the string that begins text, which goes on behind the string.
+// sure is false when the string has to be decoded: no value longer than most
+// bytes is looked for.
+func quick(tokens []token, text []byte, most int) (entry int32, sure bool) {
+	if len(text) < 8 {
 		return -1, false
 	}
-	for k := range g.tokens {
-		t := &g.tokens[k]
-		if len(value) != len(t.text) || head&t.mask != t.head {
+	head := binary.LittleEndian.Uint64(text)
+	for k := range tokens {
+		t := &tokens[k]
+		if head&t.mask != t.head {
 			continue
 		}
-		if n := len(value); n > 8 && binary.LittleEndian.Uint64(value[n-8:]) != t.tail || n > 16 && string(value) != t.text {
+		n := len(t.text)
+		if n <= 8 {
+			return int32(k), true
+		}
+		if len(text) < n || binary.LittleEndian.Uint64(text[n-8:]) != t.tail ||
+			n > 16 && string(text[8:n-8]) != t.text[8:n-8] {
 			continue
 		}
-		// Equal bytes are an equal text only where nothing is escaped.
-		return int32(k), !escapes(value, head)
+		return int32(k), true
 	}
-	return -1, !escapes(value, head)
+	// An empty string's second quote is the first byte of what is shifted.
+	if m := ends(head >> 8 << 8); m != 0 {
+		return -1, byte(head>>(bits.TrailingZeros64(m)&^7)) == '"'
+	}
+	return -1, !escapes(text[8:], most)
+}
+
+// escapes reports whether there is a backslash in what is left of a string,
+// unless it goes on for more than most bytes before one comes.
+func escapes(text []byte, most int) bool {
+	for i := 0; i <= most; i++ {
+		if len(text)-i >= 8 {
+			m := ends(binary.LittleEndian.Uint64(text[i:]))
+			if m == 0 {
+				i += 7
+				continue
+			}
+			i += bits.TrailingZeros64(m) >> 3
+		}
+		switch text[i] {
+		case '"':
+			return false
+		case '\\':
+			return true
+		}
+	}
+	return false
 }
 
 const (
 	ones    = 0x0101010101010101
 	highs   = 0x8080808080808080
+	quotes  = ones * '"'
 	slashes = ones * '\\'
 )
 
-// escapes reports whether a string's token holds a backslash.
-func escapes(value []byte, head uint64) bool {
-	if len(value) > 8 {
-		return bytes.IndexByte(value, '\\') >= 0
-	}
-	x := (head ^ slashes) | ^(^uint64(0) >> (64 - 8*len(value)))
-	return (x-ones)&^x&highs != 0
+// ends marks, with its high bit, the lowest byte of w that is a quote or a
+// backslash. Higher marks may be false, because a borrow runs upwards only.
+func ends(w uint64) uint64 {
+	q, s := w^quotes, w^slashes
+	return ((q-ones)&^q | (s-ones)&^s) & highs
 }

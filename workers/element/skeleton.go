@@ -17,6 +17,9 @@ func (p *parser) skeleton() uint32 {
 // what reading the batch came by. 0 says nothing.
 func (b *Batch) Skeleton(i int) uint32 { return b.recs[i].skeleton }
 
+// Skeletons returns how many such numbers there are: the greatest one.
+func (b *Batch) Skeletons() int { return int(b.skeletons) }
+
 // ValueRest returns the text from the value of property j of element i on. Where
 // the value ends in it, only the value itself tells.
 func (b *Batch) ValueRest(i, j int) []byte {
