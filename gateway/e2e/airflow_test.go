@@ -252,3 +252,19 @@ func testKilled(t *testing.T, f *fleet, a *airflow) {
 		f.cancelled(t, step)
 	}
 }
+
+// The DAG in the how-to is the one that Airflow reads in TestAirflow.
+func TestAirflowHowTo(t *testing.T) {
+	dag, err := os.ReadFile(filepath.Join(providerDir(t), "dags", "access_rules.py"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "how-to", "airflow.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, code, _ := strings.Cut(string(dag), "from __future__ import annotations\n\n")
+	if code == "" || !strings.Contains(string(page), "```python\n"+code+"```\n") {
+		t.Errorf("docs/how-to/airflow.md does not show\n%s", code)
+	}
+}

@@ -216,3 +216,29 @@ func TestEnvironmentLeavesMusterOut(t *testing.T) {
 		t.Error("the environment of the tests is wrong")
 	}
 }
+
+func TestValuesOfSwitches(t *testing.T) {
+	r, _ := newRunner(t)
+	dir := filepath.Join(r.root, "tools", "setup")
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	for name, script := range map[string]string{"MUSTER_TEST_KEYCLOAK_HOME": "keycloak.sh", "MUSTER_TEST_AIRFLOW": "airflow.sh", "MUSTER_TEST_CRASH": ""} {
+		t.Setenv(name, "")
+		want := "1"
+		if script != "" {
+			want = "/from/" + script
+			text := "#!/bin/sh\necho said before\necho " + want + "\n"
+			if err := os.WriteFile(filepath.Join(dir, script), []byte(text), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := r.valueOf(t.Context(), name); err != nil || got != want {
+			t.Errorf("%s: %q, %v, want %q", name, got, err, want)
+		}
+		t.Setenv(name, "/own")
+		if got, err := r.valueOf(t.Context(), name); err != nil || got != "/own" {
+			t.Errorf("%s: %q, %v, want what the caller has set", name, got, err)
+		}
+	}
+}
