@@ -109,25 +109,40 @@ func wrap(strategy, rules string) string {
 	return `{"ruleCreationStrategy":"` + strategy + `","rules":[` + rules + `]}`
 }
 
+// wrongTransformation is a way of being wrong, and the case that has to find it.
+type wrongTransformation struct {
+	f           worker.TransformFunc
+	fails, says string
+}
+
 // Every way of being wrong is found by the case that is there for it.
 func TestWrongTransformations(t *testing.T) {
 	is, sink := newIssuer(t), newSink(t)
-	runs := 0
+	for name, c := range wrongTransformations(is, sink) {
+		t.Run(name, func(t *testing.T) {
+			sink.Clear()
+			r := run(t, workertest.Options{URL: transformer(t, is, sink.URL(), c.f), Tokens: is, Sink: sink})
+			if got := find(t, r, c.fails); got.Status != workertest.Fail || !strings.Contains(got.Detail, c.says) {
+				t.Errorf("%+v\n%s", got, table(r))
+			}
+		})
+	}
+	if sink.Posts() == 0 {
+		t.Error("nothing was posted")
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
+func wrongTransformations(is *workertest.Issuer, sink *workertest.RuleSink) map[string]wrongTransformation {
 	post := func(body func() string) worker.TransformFunc {
 		return func(ctx context.Context, _ *worker.Transformation) error {
-			runs++
 			return postRules(ctx, sink, is, body())
 		}
 	}
 	fixed := func(strategy, rules string) worker.TransformFunc {
 		return post(func() string { return wrap(strategy, rules) })
 	}
-	for name, c := range map[string]struct {
-		f         worker.TransformFunc
-		fails     string
-		says      string
-		untouched bool
-	}{
+	return map[string]wrongTransformation{
 		"ignore never removes":            {f: fixed("Ignore", oneRule+`}`), fails: "laws/revoked", says: "DeleteAllForUser"},
 		"delete on conflict never either": {f: fixed("DeleteOnConflict", oneRule+`}`), fails: "laws/revoked", says: "still in force"},
 		"camel case conditions": {
@@ -188,19 +203,7 @@ func TestWrongTransformations(t *testing.T) {
 				return err
 			}, fails: "core/succeeds", says: "refused",
 		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			sink.Clear()
-			r := run(t, workertest.Options{URL: transformer(t, is, sink.URL(), c.f), Tokens: is, Sink: sink})
-			if got := find(t, r, c.fails); got.Status != workertest.Fail || !strings.Contains(got.Detail, c.says) {
-				t.Errorf("%+v\n%s", got, table(r))
-			}
-		})
 	}
-	if runs == 0 {
-		t.Error("nothing was posted")
-	}
-	http.DefaultClient.CloseIdleConnections()
 }
 
 // A handler that is no SDK worker shows what the SDK keeps from happening.
