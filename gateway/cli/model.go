@@ -63,7 +63,7 @@ func (s *shell) modelGetCommand() *cobra.Command {
 			if err := json.Unmarshal(got.body, &m); err != nil {
 				return unreadable("model", err)
 			}
-			return s.print(json.RawMessage(got.body), func(w io.Writer) error { return m.table(w) })
+			return s.print(json.RawMessage(got.body), m.table)
 		}),
 	}
 }

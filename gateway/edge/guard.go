@@ -92,10 +92,18 @@ func (g Guard) GRPC(ctx context.Context) (registry.Actor, error) {
 }
 
 func (g Guard) allow(c authn.Caller) (registry.Actor, error) {
-	if g.Plain == "" || !c.Principal.HasRealmRole(g.Plain) {
-		if err := g.Authn.ForManagement(c); err != nil {
+	// Who may come with a plain token has to be told which role is missing rather
+	// than which audience.
+	if g.Plain != "" {
+		if err := authz.Require(c.Principal, g.Action); err != nil {
 			return registry.Actor{}, err
 		}
+		if c.Principal.HasRealmRole(g.Plain) {
+			return actorOf(c.Principal), nil
+		}
+	}
+	if err := g.Authn.ForManagement(c); err != nil {
+		return registry.Actor{}, err
 	}
 	if err := authz.Require(c.Principal, g.Action); err != nil {
 		return registry.Actor{}, err

@@ -43,8 +43,8 @@ type ConditionInput struct {
 	Value      string  `json:"Value"`
 }
 
-// Record is a stored rule.
-type Record struct {
+// AccessRule is a stored rule.
+type AccessRule struct {
 	ID            int64            `json:"id"`
 	Name          string           `json:"name"`
 	AccessLevel   string           `json:"accessLevel" enum:"view"`
@@ -113,21 +113,21 @@ type CommitInput struct {
 	Generation string `json:"generation"`
 }
 
-// Page is one page of a list of rules.
-type Page struct {
-	Items      []Record `json:"items" nullable:"false" doc:"Ordered by id."`
-	NextCursor string   `json:"nextCursor" doc:"Of the next page; empty on the last one."`
+// AccessRules is one page of a list of rules.
+type AccessRules struct {
+	Items      []AccessRule `json:"items" nullable:"false" doc:"Ordered by id."`
+	NextCursor string       `json:"nextCursor" doc:"Of the next page; empty on the last one."`
 }
 
-// Model is the graph model.
-type Model struct {
+// GraphModel is the graph model.
+type GraphModel struct {
 	Entities      []Entity       `json:"entities" nullable:"false"`
 	Relationships []Relationship `json:"relationships" nullable:"false"`
 }
 
 // ModelRecord is the model as it is stored.
 type ModelRecord struct {
-	Model
+	GraphModel
 	Revision int64 `json:"revision"`
 }
 

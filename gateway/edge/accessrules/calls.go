@@ -35,7 +35,7 @@ func (a *api) putModel(w http.ResponseWriter, r *http.Request, who rest.Caller) 
 		return err
 	}
 	if len(mistakes) > 0 {
-		return refused(append(mistakes, m.Check()...), nil)
+		return refused(append(mistakes, m.Check()...))
 	}
 	changed, err := a.Registry.ReplaceModel(r.Context(), who.Actor, m, rebind != nil && *rebind)
 	if err != nil {
@@ -87,7 +87,7 @@ func (a *api) commitRules(w http.ResponseWriter, r *http.Request, who rest.Calle
 		in.Add(codeBadRules, "/generation", "generation is missing: which one is to be committed?")
 	}
 	if len(in.Violations) > 0 {
-		return refused(in.Violations, nil)
+		return refused(in.Violations)
 	}
 	posted, err := a.Registry.CommitRules(r.Context(), who.Actor, registry.RuleCommit{
 		Creator: creatorOf(who), CreatedBy: who.Username, TokenDigest: who.TokenDigest, Generation: generation,
@@ -207,7 +207,7 @@ func (a *api) putRule(w http.ResponseWriter, r *http.Request, who rest.Caller) e
 		return err
 	}
 	if len(mistakes) > 0 {
-		return refused(append(mistakes, in.Check()...), nil)
+		return refused(append(mistakes, in.Check()...))
 	}
 	stored, err := a.Registry.PutRule(r.Context(), who.Actor, id, in, rest.IfMatch(r))
 	if err != nil {

@@ -76,17 +76,17 @@ func (a *api) listRules(w http.ResponseWriter, r *http.Request, who rest.Caller)
 	if err != nil {
 		return err
 	}
-	items := []Record{}
+	items := []AccessRule{}
 	for one := range s.Rules.Select(s.Model, q.Filter, after) {
 		if !q.more(&one) {
 			continue
 		}
 		if len(items) == q.limit {
-			return rest.WriteJSON(w, http.StatusOK, Page{items, cursorOf(strconv.FormatInt(items[len(items)-1].ID, 10))})
+			return rest.WriteJSON(w, http.StatusOK, AccessRules{items, cursorOf(strconv.FormatInt(items[len(items)-1].ID, 10))})
 		}
 		items = append(items, render(s.Model, &one))
 	}
-	return rest.WriteJSON(w, http.StatusOK, Page{Items: items})
+	return rest.WriteJSON(w, http.StatusOK, AccessRules{Items: items})
 }
 
 func (q *query) afterID() (int64, error) {
@@ -135,7 +135,7 @@ func (q *query) more(r *rule.Rule) bool {
 // listStaged lists the rules of generations that nobody has committed yet. They
 // are in no snapshot.
 func (a *api) listStaged(w http.ResponseWriter, r *http.Request, s *registry.Snapshot, q query) error {
-	items := []Record{}
+	items := []AccessRule{}
 	place, err := q.afterPlace()
 	if err != nil {
 		return err
@@ -149,7 +149,7 @@ func (a *api) listStaged(w http.ResponseWriter, r *http.Request, s *registry.Sna
 			one := &staged[i]
 			if q.more(&one.Rule) {
 				if len(items) == q.limit {
-					return rest.WriteJSON(w, http.StatusOK, Page{items, cursorOf(strconv.FormatInt(place.Generation, 10) + " " + place.Name)})
+					return rest.WriteJSON(w, http.StatusOK, AccessRules{items, cursorOf(strconv.FormatInt(place.Generation, 10) + " " + place.Name)})
 				}
 				record := render(s.Model, &one.Rule)
 				record.State, record.Generation = string(rule.StateStaged), one.Generation
@@ -159,5 +159,5 @@ func (a *api) listStaged(w http.ResponseWriter, r *http.Request, s *registry.Sna
 		}
 		after = next
 	}
-	return rest.WriteJSON(w, http.StatusOK, Page{Items: items})
+	return rest.WriteJSON(w, http.StatusOK, AccessRules{Items: items})
 }

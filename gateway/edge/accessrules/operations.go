@@ -27,7 +27,7 @@ func (a *api) modelOperations() []rest.Operation {
 			Params: []rest.Parameter{
 				{Name: "rebind", In: "query", Doc: "Allow ids that rules use to get another title.", Sample: false},
 			},
-			Body:     reflect.TypeFor[Model](),
+			Body:     reflect.TypeFor[GraphModel](),
 			Answers:  []rest.Answer{rest.NewAnswer(http.StatusOK, "It is replaced.", reflect.TypeFor[ModelChanged](), "ETag")},
 			Problems: []int{http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
 		},
@@ -67,7 +67,7 @@ func (a *api) postOperations() []rest.Operation {
 func (a *api) recordOperations() []rest.Operation {
 	byID := rest.Parameter{Name: "id", In: "path", Doc: "The rule's id.", Sample: int64(0)}
 	ifMatch := rest.Parameter{Name: "If-Match", In: "header", Doc: "Change only this revision of the rule, bare or quoted.", Sample: ""}
-	record := reflect.TypeFor[Record]()
+	record := reflect.TypeFor[AccessRule]()
 	return []rest.Operation{
 		{
 			Method: http.MethodGet, Path: rulesPath, ID: "listAccessRules", Summary: "List rules, ordered by id",
@@ -84,7 +84,7 @@ func (a *api) recordOperations() []rest.Operation {
 				{Name: "limit", In: "query", Doc: "From 1 to 1000; 100 when left out.", Sample: 0},
 				{Name: "cursor", In: "query", Doc: "The nextCursor of the page before.", Sample: ""},
 			},
-			Answers:  []rest.Answer{rest.NewAnswer(http.StatusOK, "A page.", reflect.TypeFor[Page]())},
+			Answers:  []rest.Answer{rest.NewAnswer(http.StatusOK, "A page.", reflect.TypeFor[AccessRules]())},
 			Problems: []int{http.StatusBadRequest},
 		},
 		{

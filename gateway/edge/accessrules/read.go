@@ -2,7 +2,6 @@ package accessrules
 
 import (
 	"encoding/json"
-	"errors"
 	"strconv"
 	"strings"
 
@@ -290,18 +289,10 @@ func dotted(pointer string) string {
 	return strings.ReplaceAll(strings.TrimPrefix(pointer, "/"), "/", ".")
 }
 
-// refused makes the one error of the reader's mistakes and the registry's.
-func refused(mine []fault.Violation, err error) error {
-	if len(mine) == 0 {
-		return err
-	}
-	all := mine
-	var f *fault.Error
-	if errors.As(err, &f) {
-		if len(f.Violations) == 0 {
-			return err // nothing to do with the body, such as a store that is gone
-		}
-		all = append(all, f.Violations...)
+// refused makes the one error of what is wrong with a body; nil when nothing is.
+func refused(all []fault.Violation) error {
+	if len(all) == 0 {
+		return nil
 	}
 	e := fault.New(fault.Invalid, all[0].Code, "%s", all[0].Detail)
 	e.Violations = all
@@ -336,7 +327,7 @@ func readCheck(body []byte) (principalOf, []byte, error) {
 		r.Add(rest.CodeBadRequest, "/principal", "principal needs a username, groups or a client: whose view is asked for?")
 	}
 	if len(r.Violations) > 0 {
-		return who, nil, refused(r.Violations, nil)
+		return who, nil, refused(r.Violations)
 	}
 	if parameters == nil || data == nil {
 		return who, nil, fault.New(fault.Invalid, rest.CodeInvalidRequest, "parameters and data are needed, as in a filter request")

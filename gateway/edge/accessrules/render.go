@@ -6,8 +6,8 @@ import (
 )
 
 // render shows a stored rule against the model of the same snapshot.
-func render(m *rule.Model, r *rule.Rule) Record {
-	out := Record{
+func render(m *rule.Model, r *rule.Rule) AccessRule {
+	out := AccessRule{
 		ID: r.ID, Name: r.Name, AccessLevel: "view", Active: r.Active,
 		Users: filled(r.Users), Groups: filled(r.Groups), Clients: filled(r.Clients),
 		Entities: []EntityGrant{}, Relationships: filled(r.Relationships), Conditions: []ConditionInput{}, Functions: filled(r.Functions),
@@ -61,8 +61,8 @@ func namesOf(list []registry.Named) []string {
 	return out
 }
 
-func renderModel(m *rule.Model) Model {
-	out := Model{Entities: []Entity{}, Relationships: []Relationship{}}
+func renderModel(m *rule.Model) GraphModel {
+	out := GraphModel{Entities: []Entity{}, Relationships: []Relationship{}}
 	if m == nil {
 		return out
 	}
