@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
@@ -15,6 +16,8 @@ from muster_airflow.trigger import RunTrigger, pause
 
 # The longest that the gateway makes a call wait, in seconds.
 LONGEST_WAIT = 300
+
+T = TypeVar("T")
 
 
 class MusterRunOperator(BaseOperator):
@@ -85,7 +88,7 @@ class MusterRunOperator(BaseOperator):
         while not run.ended:
             began = time.monotonic()
             shown = self._show(run.id, shown)
-            run = self._patiently(lambda: self.hook.get_run(self.step, run.id, wait=self.poll_interval))
+            run = self._patiently(lambda: self.hook.get_run(self.step, self._run_id, wait=self.poll_interval))
             if not run.ended:
                 time.sleep(pause(time.monotonic() - began))
         return self._finish(run, shown)
@@ -117,13 +120,16 @@ class MusterRunOperator(BaseOperator):
         """Joins the run of an earlier try, or starts one."""
         *earlier, own = self._patiently(lambda: keys_of(self.hook.client_id, self.step, ti, self.retries or 0))
         for key in earlier:
-            run = self._patiently(lambda key=key: self.hook.start_run(self.step, key, self.coalesce))
+            run = self._begin(key)
             if run.succeeded or not run.ended:
                 self.log.info("Joining run %s, which an earlier try has started", run.id)
                 return run
-        return self._patiently(lambda: self.hook.start_run(self.step, own, self.coalesce))
+        return self._begin(own)
 
-    def _patiently(self, call: Any) -> Any:
+    def _begin(self, key: str) -> Run:
+        return self._patiently(lambda: self.hook.start_run(self.step, key, self.coalesce))
+
+    def _patiently(self, call: Callable[[], T]) -> T:
         """Calls until the gateway answers; what it refuses for good is not retried."""
         since = time.monotonic()
         while True:
