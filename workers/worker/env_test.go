@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,9 +20,7 @@ import (
 // environment is a good one; each test changes it.
 func environment(change map[string]string) func(string) string {
 	env := map[string]string{"WORKER_UUID": testUUID, "ISSUER": "http://i", "AUDIENCE": "muster"}
-	for k, v := range change {
-		env[k] = v
-	}
+	maps.Copy(env, change)
 	return func(name string) string { return env[name] }
 }
 

@@ -312,6 +312,24 @@ func TestIssuersNameTheirKeys(t *testing.T) {
 	}
 }
 
+// late closes the first connections, as what stands before a worker does while that
+// is starting.
+type late struct {
+	net.Listener
+	closed, first int
+}
+
+func (l *late) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil || l.closed == l.first {
+			return c, err
+		}
+		l.closed++
+		_ = c.Close() // the caller is to notice
+	}
+}
+
 // A worker that is started for the suite's issuer may come later than the run.
 func TestWaitsForTheWorker(t *testing.T) {
 	is := newIssuer(t)
@@ -319,54 +337,23 @@ func TestWaitsForTheWorker(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := ln.Addr().String()
-	if err := ln.Close(); err != nil { // nobody listens there now
-		t.Fatal(err)
-	}
-	url := "http://" + addr + worker.DefaultPath
-	o := workertest.Options{URL: url, Tokens: is, Only: []string{"core/nodes", "core/info"}}
-	if _, err := workertest.Run(t.Context(), o); err == nil {
-		t.Fatal("a worker that does not run was reached")
-	}
-	w := newWorker(t, is, nil)
-	started := make(chan *http.Server, 1)
-	asked := make(chan struct{})
-	go func() {
-		<-asked
-		s := &http.Server{Handler: w.Handler(), ReadHeaderTimeout: time.Minute}
-		ln, err := net.Listen("tcp", addr)
-		if err != nil {
-			close(started)
-			return
+	s := &http.Server{Handler: newWorker(t, is, nil).Handler(), ReadHeaderTimeout: time.Minute}
+	done := make(chan error, 1)
+	slow := &late{Listener: ln, first: 3}
+	go func() { done <- s.Serve(slow) }()
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
 		}
-		started <- s
-		_ = s.Serve(ln)
+		<-done
 	}()
-	o.Wait, o.Tokens = time.Minute, askedFor{is, asked}
-	r, err := workertest.Run(t.Context(), o)
-	s, ok := <-started
-	if !ok {
-		t.Skip("another process took the port meanwhile")
+	r := run(t, workertest.Options{
+		URL: "http://" + ln.Addr().String() + worker.DefaultPath, Tokens: is, Wait: time.Minute,
+		Only: []string{"core/nodes", "core/info"},
+	})
+	if r.Count(workertest.Pass) != 2 || slow.closed != 3 {
+		t.Fatalf("after %d connections that were closed\n%s", slow.closed, table(r))
 	}
-	defer s.Close()
-	if err != nil || r.Count(workertest.Pass) != 2 {
-		t.Fatalf("%v\n%s", err, table(r))
-	}
-}
-
-// askedFor closes asked when the first token is wanted.
-type askedFor struct {
-	workertest.Tokens
-	asked chan struct{}
-}
-
-func (a askedFor) Good(ctx context.Context) (string, error) {
-	select {
-	case <-a.asked:
-	default:
-		close(a.asked)
-	}
-	return a.Tokens.Good(ctx)
 }
 
 // Waiting ends with its time, without a token at once, and then the cases tell.

@@ -71,13 +71,7 @@ type doc = map[string]any
 // again. Numbers keep their digits.
 func onAnswer(change func(body doc, list []any, key string) any) func(http.Handler) http.Handler {
 	return func(good http.Handler) http.Handler {
-		return onFilter(good, func(rw http.ResponseWriter, r *http.Request, _ []byte) {
-			rec := httptest.NewRecorder()
-			good.ServeHTTP(rec, r)
-			if rec.Code != http.StatusOK {
-				replay(rw, rec)
-				return
-			}
+		return onGood(good, func(rw http.ResponseWriter, rec *httptest.ResponseRecorder, _ []byte) {
 			d := json.NewDecoder(rec.Body)
 			d.UseNumber()
 			var body doc
@@ -123,6 +117,20 @@ func onFilter(good http.Handler, f func(rw http.ResponseWriter, r *http.Request,
 	})
 }
 
+// onGood is onFilter with what the good worker answers: f is called when that is a
+// verdict, and every refusal stands as it is.
+func onGood(good http.Handler, f func(rw http.ResponseWriter, rec *httptest.ResponseRecorder, body []byte)) http.Handler {
+	return onFilter(good, func(rw http.ResponseWriter, r *http.Request, body []byte) {
+		rec := httptest.NewRecorder()
+		good.ServeHTTP(rec, r)
+		if rec.Code != http.StatusOK {
+			replay(rw, rec)
+			return
+		}
+		f(rw, rec, body)
+	})
+}
+
 func onInfo(info any) func(http.Handler) http.Handler {
 	return func(good http.Handler) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -164,18 +172,24 @@ func claimsOf(r *http.Request) (header, claims doc, ok bool) {
 	return header, claims, true
 }
 
+// asAlice gives a request the token of alice, and reports whether it could.
+func asAlice(is *workertest.Issuer, rw http.ResponseWriter, r *http.Request) bool {
+	t, err := is.Token("alice")
+	if err != nil {
+		http.Error(rw, err.Error(), http.StatusInternalServerError)
+		return false
+	}
+	r.Header.Set("Authorization", "Bearer "+t)
+	return true
+}
+
 // careless wraps a verifier and takes, beside its good tokens, those that accept
 // waves through.
 func careless(is *workertest.Issuer, accept func(header, claims doc) bool) func(http.Handler) http.Handler {
 	return func(good http.Handler) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-			if header, claims, ok := claimsOf(r); ok && accept(header, claims) {
-				t, err := is.Token("alice")
-				if err != nil {
-					http.Error(rw, err.Error(), http.StatusInternalServerError)
-					return
-				}
-				r.Header.Set("Authorization", "Bearer "+t)
+			if header, claims, ok := claimsOf(r); ok && accept(header, claims) && !asAlice(is, rw, r) {
+				return
 			}
 			good.ServeHTTP(rw, r)
 		})
@@ -186,13 +200,7 @@ func careless(is *workertest.Issuer, accept func(header, claims doc) bool) func(
 // their own bytes, after the good worker has approved of the request.
 func byElement(show func(i int, raw json.RawMessage, all []json.RawMessage) bool) func(http.Handler) http.Handler {
 	return func(good http.Handler) http.Handler {
-		return onFilter(good, func(rw http.ResponseWriter, r *http.Request, body []byte) {
-			rec := httptest.NewRecorder()
-			good.ServeHTTP(rec, r)
-			if rec.Code != http.StatusOK {
-				replay(rw, rec)
-				return
-			}
+		return onGood(good, func(rw http.ResponseWriter, rec *httptest.ResponseRecorder, body []byte) {
 			var in struct {
 				Parameters struct{ Type string }
 				Data       []json.RawMessage
@@ -226,13 +234,7 @@ type wrong struct {
 // raw changes the bytes of good answers.
 func raw(change func([]byte) []byte) func(http.Handler) http.Handler {
 	return func(good http.Handler) http.Handler {
-		return onFilter(good, func(rw http.ResponseWriter, r *http.Request, _ []byte) {
-			rec := httptest.NewRecorder()
-			good.ServeHTTP(rec, r)
-			if rec.Code != http.StatusOK {
-				replay(rw, rec)
-				return
-			}
+		return onGood(good, func(rw http.ResponseWriter, rec *httptest.ResponseRecorder, _ []byte) {
 			rw.Header().Set("Content-Type", "application/json")
 			_, _ = rw.Write(change(rec.Body.Bytes()))
 		})

@@ -20,7 +20,12 @@ func infoMistakes() []wrong {
 		{name: "missing version", caught: "core/info", make: wrongInfo(func(i doc) { delete(i, "version") })},
 		{name: "version is a number", caught: "core/info", make: wrongInfo(func(i doc) { i["version"] = 1 })},
 		{name: "capital letters", caught: "core/info", make: wrongInfo(func(i doc) { delete(i, "version"); i["Version"] = "1" })},
-		{name: "another type", caught: "core/info", make: wrongInfo(func(i doc) { i["type"] = "RuleTransformation" })},
+		{
+			name: "another type than registered", caught: "core/info",
+			make:   wrongInfo(func(i doc) { i["type"] = workertest.TypeTransformation }),
+			change: func(o *workertest.Options) { o.Type = workertest.TypeGraphSecurity },
+		},
+		{name: "a type of its own", caught: "core/info", make: wrongInfo(func(i doc) { i["type"] = "GraphSecurity" })},
 		{name: "uuid is a word", caught: "core/info", make: wrongInfo(func(i doc) { i["uuid"] = "my-worker" })},
 		{name: "another uuid than registered", caught: "core/info", make: wrongInfo(func(i doc) { i["uuid"] = otherUUID })},
 		{name: "info needs a token", caught: "core/info", make: func(good http.Handler) http.Handler {
