@@ -19,7 +19,8 @@ const (
 	// secret is its name.
 	ClientLoader = "rule-loader"
 	// ClientAirflow is the client that a scheduler starts runs of rule
-	// transformations with; its secret is its name.
+	// transformations with; its secret is its name. The realm file has none: what
+	// it may do is an administrator's to give.
 	ClientAirflow = "airflow"
 	// Audience is that of the service.
 	Audience = "muster"
