@@ -10,6 +10,7 @@ import (
 
 	"github.com/muster-fleet/muster/gateway/rules"
 	"github.com/muster-fleet/muster/proto/fault"
+	"github.com/muster-fleet/muster/registry/rule"
 	"github.com/muster-fleet/muster/workers/element"
 )
 
@@ -102,4 +103,27 @@ func TestStreamsThatDifferTooMuch(t *testing.T) {
 		}
 	}
 	t.Error("24 MB of names were kept")
+}
+
+// TestRulesWithManyEntities: a rule is taken in once for each entity that it
+// lists. If each were looked for among all of them, this takes longer than any
+// test may.
+func TestRulesWithManyEntities(t *testing.T) {
+	const rulesOfAll = 40
+	m := &rule.Model{}
+	one := rule.Rule{Active: true}
+	for e := range rule.ID(rule.MaxIDs) {
+		m.Entities = append(m.Entities, rule.Entity{ID: e, Title: fmt.Sprint("L", e)})
+		one.Entities = append(one.Entities, rule.EntityGrant{ID: e})
+	}
+	p := rules.Compile(m, func(yield func(rule.Rule) bool) {
+		for k := range int64(rulesOfAll) {
+			if one.ID = k + 1; !yield(one) {
+				return
+			}
+		}
+	})
+	if p.Rules() != rulesOfAll {
+		t.Errorf("the program was made of %d rules", p.Rules())
+	}
 }

@@ -44,7 +44,6 @@ type compiler struct {
 	drafts []*draft
 	p      *Program
 	conds  []condition // of the rule being added
-	seen   []rule.ID   // entities of the rule being added
 }
 
 // condition is what a rule wants of one property of one entity.
@@ -62,24 +61,17 @@ func (c *compiler) add(r *rule.Rule) {
 	}
 	number := int32(len(c.p.ids))
 	grants := len(r.Functions) > 0
-	c.seen = c.seen[:0]
-	for i, g := range r.Entities {
+	for _, g := range r.Entities { // an entity that comes twice has two grants, which add up
 		e := c.index.entities[g.ID]
-		if e == nil || slices.Contains(c.seen, g.ID) {
+		if e == nil {
 			continue
 		}
-		c.seen = append(c.seen, g.ID)
 		grants = true
 		d := c.draft(e.title)
 		set := d.empty()
-		for _, again := range r.Entities[i:] {
-			if again.ID != g.ID {
-				continue
-			}
-			for _, id := range again.Properties {
-				if title, ok := e.props[id]; ok {
-					set = d.with(set, title)
-				}
+		for _, id := range g.Properties {
+			if title, ok := e.props[id]; ok {
+				set = d.with(set, title)
 			}
 		}
 		d.grants = append(d.grants, grant{number, set, c.testsFor(d, e, g.ID)})
