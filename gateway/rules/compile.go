@@ -1,9 +1,7 @@
 package rules
 
 import (
-	"encoding/binary"
 	"iter"
-	"slices"
 
 	"github.com/muster-fleet/muster/registry/rule"
 )
@@ -16,21 +14,25 @@ func Compile(m *rule.Model, rules iter.Seq[rule.Rule]) *Program {
 }
 
 func compile(x *index, rules iter.Seq[rule.Rule]) *Program {
-	c := &compiler{index: x, labels: map[string]*draft{}, p: &Program{
-		labels: map[string]*label{}, relations: map[triple]*relation{}, byType: map[string][]*relation{},
-		ends: map[string]int{}, functions: map[rule.ID]bool{},
-	}}
+	c := &compiler{
+		index: x, draftOf: make([]int32, len(x.kinds)), marks: make([]mark, len(x.entities)),
+		p: &Program{
+			relations: map[triple]*relation{}, byType: map[string][]*relation{},
+			ends: map[string]int{}, functions: map[rule.ID]bool{},
+		},
+	}
 	for r := range rules {
 		if r.Active {
 			c.add(&r)
 		}
 	}
 	p := c.p
-	p.ordered = make([]*label, 0, len(c.drafts))
-	for _, d := range c.drafts {
-		l := d.finish(len(p.ordered))
-		p.labels[l.title] = l
-		p.ordered = append(p.ordered, l)
+	labels := make([]label, len(c.drafts))
+	p.ordered = make([]*label, len(c.drafts))
+	for k := range c.drafts {
+		labels[k].index = k
+		c.finish(&c.drafts[k], &labels[k])
+		p.ordered[k] = &labels[k]
 	}
 	p.titles = newTitles(p.ordered)
 	p.deciders.New = func() any { return newDecider(p) }
@@ -39,16 +41,33 @@ func compile(x *index, rules iter.Seq[rule.Rule]) *Program {
 
 // compiler collects what rules say, by label.
 type compiler struct {
-	index  *index
-	labels map[string]*draft
-	drafts []*draft
-	p      *Program
-	conds  []condition // of the rule being added
+	index   *index
+	p       *Program
+	drafts  []draft
+	draftOf []int32 // by the index's kind: the number of its draft and one
+	marks   []mark  // by the index's entity
+	rule    int32   // counts the rules that were looked at
+	conds   []condition
+	set     []uint64 // scratch
+	groups  []building
+	unions  []uint64 // scratch
+
+	// What programs are made of is cut from these, so that a program is made of a
+	// few large pieces of memory.
+	grants []grant
+	tests  []test
+	words  []uint64
+	texts  []string
+	number []int32
+	tokens []token
 }
+
+// mark says of an entity which rule listed it last, and the grant made for it.
+type mark struct{ rule, grant int32 }
 
 // condition is what a rule wants of one property of one entity.
 type condition struct {
-	entity   rule.ID
+	entity   int32 // its place in the index
 	property rule.ID
 	values   []string
 }
@@ -56,25 +75,23 @@ type condition struct {
 // add takes a rule in. One with a condition that concerns nothing the rule lists
 // grants nothing at all.
 func (c *compiler) add(r *rule.Rule) {
+	c.rule++
+	for i := range r.Entities {
+		if e := c.index.entity(r.Entities[i].ID); e >= 0 {
+			c.marks[e] = mark{c.rule, -1}
+		}
+	}
 	if !c.conditions(r) {
 		return
 	}
 	number := int32(len(c.p.ids))
 	grants := len(r.Functions) > 0
-	for _, g := range r.Entities { // an entity that comes twice has two grants, which add up
-		e := c.index.entities[g.ID]
-		if e == nil {
-			continue
+	for i := range r.Entities {
+		g := &r.Entities[i]
+		if e := c.index.entity(g.ID); e >= 0 {
+			grants = true
+			c.grant(number, int32(e), g.Properties)
 		}
-		grants = true
-		d := c.draft(e.title)
-		set := d.empty()
-		for _, id := range g.Properties {
-			if title, ok := e.props[id]; ok {
-				set = d.with(set, title)
-			}
-		}
-		d.grants = append(d.grants, grant{number, set, c.testsFor(d, e, g.ID)})
 	}
 	for _, id := range r.Relationships {
 		if t, ok := c.index.relations[id]; ok {
@@ -90,25 +107,62 @@ func (c *compiler) add(r *rule.Rule) {
 	}
 }
 
+// grant notes what a rule grants of an entity, which it may list again.
+func (c *compiler) grant(number, at int32, properties []rule.ID) {
+	e := &c.index.entities[at]
+	d := c.draft(e.kind)
+	m := &c.marks[at]
+	c.set = c.set[:0]
+	if m.grant >= 0 {
+		c.set = append(c.set, c.grants[m.grant].set...)
+	}
+	for _, id := range properties {
+		if name, ok := e.name(id); ok {
+			k := d.prop(name)
+			for len(c.set) <= int(k>>6) {
+				c.set = append(c.set, 0)
+			}
+			c.set[k>>6] |= 1 << (k & 63)
+		}
+	}
+	if m.grant >= 0 {
+		c.grants[m.grant].set = cutFrom(&c.words, c.set...)
+		return
+	}
+	m.grant = int32(len(c.grants))
+	c.grants = append(c.grants, grant{number, -1, cutFrom(&c.words, c.set...), c.testsFor(d, e, at)})
+	if d.count == 0 {
+		d.first = m.grant
+	} else {
+		c.grants[d.last].next = m.grant
+	}
+	d.last = m.grant
+	d.count++
+}
+
+// cutFrom appends what is given to a piece of memory and returns it there. What
+// was cut before stays good when the piece grows.
+func cutFrom[T any](piece *[]T, items ...T) []T {
+	from := len(*piece)
+	*piece = append(*piece, items...)
+	return (*piece)[from:len(*piece):len(*piece)]
+}
+
 // conditions sorts the rule's conditions by the entities they concern. It is
 // false when one concerns none of those that the rule lists.
 func (c *compiler) conditions(r *rule.Rule) bool {
 	c.conds = c.conds[:0]
-	for _, cond := range r.Conditions {
+	for k := range r.Conditions {
+		cond := &r.Conditions[k]
 		concerned := false
-		for _, owner := range c.index.owners[cond.Property] {
-			if !slices.ContainsFunc(r.Entities, func(g rule.EntityGrant) bool { return g.ID == owner }) {
+		for _, o := range c.index.ownersOf(cond.Property) {
+			e := c.index.entity(o.entity)
+			if _, has := c.index.entities[e].name(cond.Property); !has || c.marks[e].rule != c.rule {
 				continue
 			}
 			concerned = true
-			at := slices.IndexFunc(c.conds, func(x condition) bool {
-				return x.entity == owner && x.property == cond.Property
-			})
-			if at < 0 {
-				at = len(c.conds)
-				c.conds = append(c.conds, condition{entity: owner, property: cond.Property})
-			}
-			c.conds[at].values = append(c.conds[at].values, cond.Value)
+			x := c.condition(int32(e), cond.Property)
+			x.values = append(x.values, cond.Value)
 		}
 		if !concerned {
 			return false
@@ -117,30 +171,53 @@ func (c *compiler) conditions(r *rule.Rule) bool {
 	return true
 }
 
+// condition returns the rule's condition on a property of an entity.
+func (c *compiler) condition(entity int32, property rule.ID) *condition {
+	n := len(c.conds)
+	for k := range c.conds {
+		if x := &c.conds[k]; x.entity == entity && x.property == property {
+			return x
+		}
+	}
+	if n == cap(c.conds) {
+		c.conds = append(c.conds, condition{})
+	}
+	c.conds = c.conds[:n+1]
+	x := &c.conds[n]
+	x.entity, x.property, x.values = entity, property, x.values[:0]
+	return x
+}
+
 // testsFor returns the rule's conditions on one entity.
-func (c *compiler) testsFor(d *draft, e *entity, id rule.ID) []test {
-	var out []test
-	for _, cond := range c.conds {
-		if cond.entity != id {
+func (c *compiler) testsFor(d *draft, e *entity, at int32) []test {
+	from := len(c.tests)
+	for k := range c.conds {
+		cond := &c.conds[k]
+		if cond.entity != at {
 			continue
 		}
-		t := test{prop: d.prop(e.props[cond.property])}
+		name, _ := e.name(cond.property) // the entity has it: conditions has looked
+		t := test{prop: d.prop(name)}
+		t.values.few = cutFrom(&c.texts, cond.values...)[:0]
 		for _, v := range cond.values {
 			t.values.add(v)
 		}
-		out = append(out, t)
+		c.tests = append(c.tests, t)
 	}
-	return out
+	return c.tests[from:len(c.tests):len(c.tests)]
 }
 
-func (c *compiler) draft(title string) *draft {
-	d := c.labels[title]
-	if d == nil {
-		d = &draft{title: title, props: map[string]int32{}}
-		c.labels[title] = d
-		c.drafts = append(c.drafts, d)
+// draft returns the draft of a kind of the index.
+func (c *compiler) draft(kind int32) *draft {
+	if c.draftOf[kind] == 0 {
+		k := &c.index.kinds[kind]
+		n := len(k.names)
+		c.drafts = append(c.drafts, draft{
+			title: k.title, all: k.names, numbers: make([]int32, n), names: make([]string, 0, min(n, 8)),
+		})
+		c.draftOf[kind] = int32(len(c.drafts))
 	}
-	return d
+	return &c.drafts[c.draftOf[kind]-1]
 }
 
 func (c *compiler) relation(t triple, number int32) {
@@ -162,201 +239,4 @@ func (c *compiler) end(title string) int {
 		c.p.ends[title] = k
 	}
 	return k
-}
-
-// draft is a label being put together.
-type draft struct {
-	title  string
-	names  []string
-	props  map[string]int32
-	grants []grant
-}
-
-// grant is what one rule says of one label.
-type grant struct {
-	rule  int32
-	set   []uint64
-	tests []test
-}
-
-func (d *draft) prop(title string) int32 {
-	k, ok := d.props[title]
-	if !ok {
-		k = int32(len(d.names))
-		d.props[title] = k
-		d.names = append(d.names, title)
-	}
-	return k
-}
-
-func (d *draft) empty() []uint64 { return make([]uint64, (len(d.names)+63)/64) }
-
-// with adds a property to a set, which may be shorter than those made later.
-func (d *draft) with(set []uint64, title string) []uint64 {
-	k := d.prop(title)
-	for len(set) <= int(k>>6) {
-		set = append(set, 0)
-	}
-	set[k>>6] |= 1 << (k & 63)
-	return set
-}
-
-// finish turns what was collected into a label.
-func (d *draft) finish(index int) *label {
-	l := &label{
-		index: index, title: d.title, names: d.names, props: d.props,
-		width: (len(d.names) + 63) / 64,
-	}
-	s := setTable{width: l.width, known: map[string]int32{}}
-	base := make([]uint64, l.width)
-	uses := d.uses()
-	groups := map[int32]*building{}
-	for i := range d.grants {
-		g := &d.grants[i]
-		if len(g.tests) == 0 {
-			l.open = true
-			union(base, g.set)
-			l.always = append(l.always, g.rule)
-			continue
-		}
-		d.enter(groups, g, &s, uses)
-	}
-	if l.open {
-		l.base = s.number(base)
-	}
-	for prop := range int32(len(d.names)) { // in order, so that equal rules make equal programs
-		if b := groups[prop]; b != nil {
-			l.groups = append(l.groups, b.finish(prop, &s))
-		}
-	}
-	l.sets, l.count = s.words, s.count
-	return l
-}
-
-// use is a property and one of the values that conditions want of it.
-type use struct {
-	prop  int32
-	value string
-}
-
-// uses counts how many of the grants with several conditions want each value.
-func (d *draft) uses() map[use]int {
-	uses := map[use]int{}
-	for i := range d.grants {
-		if len(d.grants[i].tests) < 2 {
-			continue
-		}
-		for _, t := range d.grants[i].tests {
-			for _, v := range t.values.all() {
-				uses[use{t.prop, v}]++
-			}
-		}
-	}
-	return uses
-}
-
-// enter files a grant under the values of the condition that fewest others
-// share, so that many rules which have one condition in common are not all
-// looked at for each node.
-func (d *draft) enter(groups map[int32]*building, g *grant, s *setTable, uses map[use]int) {
-	best, least := 0, -1
-	for k, t := range g.tests {
-		most := 0
-		for _, v := range t.values.all() {
-			most = max(most, uses[use{t.prop, v}])
-		}
-		if least < 0 || most < least {
-			best, least = k, most
-		}
-	}
-	first := g.tests[best]
-	b := groups[first.prop]
-	if b == nil {
-		b = &building{}
-		groups[first.prop] = b
-	}
-	for _, v := range first.values.all() {
-		e := b.entry(v)
-		if len(g.tests) == 1 {
-			if e.union == nil {
-				e.union = make([]uint64, s.width)
-			}
-			union(e.union, g.set)
-			e.rules = append(e.rules, g.rule)
-			continue
-		}
-		rest := slices.Delete(slices.Clone(g.tests), best, best+1)
-		e.clauses = append(e.clauses, clause{g.rule, s.number(g.set), rest})
-	}
-}
-
-// building is a group being put together.
-type building struct {
-	values  values
-	entries []*buildingEntry
-}
-
-type buildingEntry struct {
-	entry
-	union []uint64
-}
-
-func (b *building) entry(value string) *buildingEntry {
-	k := b.values.add(value)
-	if int(k) == len(b.entries) {
-		b.entries = append(b.entries, &buildingEntry{})
-	}
-	return b.entries[k]
-}
-
-func (b *building) finish(prop int32, s *setTable) group {
-	g := group{prop: prop, values: b.values, entries: make([]entry, len(b.entries))}
-	for k, e := range b.entries {
-		e.set = -1
-		if e.union != nil {
-			e.set = s.number(e.union)
-		}
-		g.entries[k] = e.entry
-	}
-	for _, v := range b.values.few {
-		g.tokens = append(g.tokens, newToken(v))
-	}
-	return g
-}
-
-// setTable numbers distinct sets of properties.
-type setTable struct {
-	width int
-	words []uint64
-	known map[string]int32
-	key   []byte
-	count int32
-}
-
-// number takes a set, which may be shorter than the width.
-func (s *setTable) number(set []uint64) int32 {
-	s.key = s.key[:0]
-	for w := range s.width {
-		word := uint64(0)
-		if w < len(set) {
-			word = set[w]
-		}
-		s.key = binary.LittleEndian.AppendUint64(s.key, word)
-	}
-	if k, ok := s.known[string(s.key)]; ok {
-		return k
-	}
-	for w := range s.width {
-		s.words = append(s.words, binary.LittleEndian.Uint64(s.key[8*w:]))
-	}
-	k := s.count
-	s.count++
-	s.known[string(s.key)] = k
-	return k
-}
-
-func union(dst, set []uint64) {
-	for w, word := range set {
-		dst[w] |= word
-	}
 }

@@ -36,7 +36,7 @@ func (p *Program) Decide(r *element.Request, out *Result) {
 	if p.Empty() {
 		return
 	}
-	if r.Nodes != nil && len(p.labels) > 0 {
+	if r.Nodes != nil && len(p.ordered) > 0 {
 		d := p.decider(false)
 		d.nodes(r.Nodes, &out.Nodes)
 		p.release(d)

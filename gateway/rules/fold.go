@@ -137,7 +137,7 @@ func (d *decider) place(f *fold) {
 	names := &f.seq.names
 	if n := names.Len(); n <= 16 || n <= 4*len(f.label.names) {
 		for j := range n {
-			if k, ok := f.label.props[string(d.text(names.Token(j)))]; ok {
+			if k := f.label.number(d.text(names.Token(j))); k >= 0 {
 				f.pos[k] = int32(j)
 			}
 		}

@@ -11,9 +11,8 @@ import (
 // Program is what the rules of one principal say, ready to be asked. It does not
 // change and is safe for concurrent use.
 type Program struct {
-	labels    map[string]*label // by title: the entities that a rule lists
-	ordered   []*label          // the same, by index
-	titles    titles            // the same, by their titles' bytes
+	ordered   []*label // the entities that a rule lists, by index
+	titles    titles   // the same, by their titles' bytes
 	relations map[triple]*relation
 	byType    map[string][]*relation
 	ends      map[string]int // labels that relations begin or end with -> index
@@ -34,15 +33,15 @@ type relation struct {
 
 // label is what the rules say of nodes with one label.
 type label struct {
-	index int
-	title string
-	names []string         // titles of the properties that rules name, by number
-	props map[string]int32 // the same, the other way round
-	width int              // words of a set of properties
-	sets  []uint64         // distinct sets of properties, end to end
-	count int32            // how many sets there are
-	open  bool             // some rule speaks for every node with this label
-	base  int32            // the set that such rules give
+	index  int
+	title  string
+	names  []string // titles of the properties that rules name, by number
+	sorted []int32  // the numbers in the order of the titles
+	width  int      // words of a set of properties
+	sets   []uint64 // distinct sets of properties, end to end
+	count  int32    // how many sets there are
+	open   bool     // some rule speaks for every node with this label
+	base   int32    // the set that such rules give
 	// always are the rules behind base.
 	always []int32
 	groups []group
@@ -79,8 +78,25 @@ type test struct {
 // set returns a set of properties by its number.
 func (l *label) set(k int32) []uint64 { return l.sets[int(k)*l.width : (int(k)+1)*l.width] }
 
+// number returns the number of a property's title; -1 when no rule names it.
+func (l *label) number(title []byte) int32 {
+	from, to := 0, len(l.sorted)
+	for from < to {
+		k := (from + to) / 2
+		switch name := l.names[l.sorted[k]]; {
+		case string(title) == name:
+			return l.sorted[k]
+		case string(title) < name:
+			to = k
+		default:
+			from = k + 1
+		}
+	}
+	return -1
+}
+
 // Empty reports whether the principal can see nothing at all.
-func (p *Program) Empty() bool { return len(p.labels)+len(p.relations) == 0 }
+func (p *Program) Empty() bool { return len(p.ordered)+len(p.relations) == 0 }
 
 // Rules returns how many rules the program was made of: those that grant
 // something.

@@ -59,7 +59,7 @@ func (r *relations) batch(b *element.Batch, out, listed *element.Selection) {
 }
 
 // knows reports whether a rule lists the entity with this label.
-func (r *relations) knows(label []byte) bool { return r.p.labels[string(label)] != nil }
+func (r *relations) knows(label []byte) bool { return r.p.titles.find(label) != nil }
 
 // derived returns what rules list as a relationship of a graph that leaves one
 // of its labels out, or both: the first one, or all.

@@ -57,7 +57,7 @@ func (s *Stream) Add(c *element.Chunk) (*element.Selection, error) {
 		s.relationships(c)
 		return &s.chunk, nil
 	}
-	if len(s.p.labels) > 0 {
+	if len(s.p.ordered) > 0 {
 		s.d.begin()
 		s.d.nodes(b, &s.chunk)
 		s.d.b = nil

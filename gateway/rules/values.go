@@ -11,7 +11,7 @@ type values struct {
 const fewValues = 4
 
 func (v *values) add(text string) int32 {
-	if k := v.find([]byte(text)); k >= 0 {
+	if k := find(v, text); k >= 0 {
 		return k
 	}
 	k := int32(len(v.few))
@@ -30,7 +30,9 @@ func (v *values) add(text string) int32 {
 }
 
 // find returns the number of a text; -1 when it is not there.
-func (v *values) find(text []byte) int32 {
+func (v *values) find(text []byte) int32 { return find(v, text) }
+
+func find[T string | []byte](v *values, text T) int32 {
 	if len(text) > v.max {
 		return -1
 	}
