@@ -77,10 +77,12 @@ func (d *Decision) explainVisible(ctx context.Context, speaker *rules.Speaker, n
 			Kind: b.Kind().Key(), ElementID: string(b.ID(i)), Ordinal: i,
 			Verdict: verdict.VerdictVisible, Properties: []string{},
 		}
-		stripped := set.StripsOf(i)
+		stripped := map[string]bool{}
+		for _, x := range set.StripsOf(i) {
+			stripped[x.Name] = true
+		}
 		for name := range b.Properties(i) {
-			text := string(element.AppendText(nil, name))
-			if !slices.ContainsFunc(stripped, func(x verdict.Strip) bool { return x.Name == text }) {
+			if text := string(element.AppendText(nil, name)); !stripped[text] {
 				e.Properties = append(e.Properties, text)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -115,6 +116,30 @@ func TestCheckNamesNotTooMany(t *testing.T) {
 	_, err = off.Check(t.Context(), rule.Subjects{}, req)
 	if fe := (*fault.Error)(nil); !errors.As(err, &fe) || fe.Code != "rules_disabled" || off.RulesOn() || off.Function(rule.Subjects{}, 1) {
 		t.Errorf("without rules: %v", err)
+	}
+}
+
+// A node with many properties of which most are hidden is explained in proportion
+// to them. If each were looked for among all that are hidden, this takes longer
+// than any test may.
+func TestCheckOfManyProperties(t *testing.T) {
+	p := checker(t, faulttest.Snapshot().WithRules(ruledModel, checkRules()))
+	const properties = 500_000
+	var body strings.Builder
+	body.WriteString(`{"parameters":{"type":"nodes"},"data":[{"elementId":"a","labels":["A"],"properties":{"name":1`)
+	for k := range properties {
+		fmt.Fprintf(&body, `,"p%d":1`, k)
+	}
+	body.WriteString(`}}]}`)
+	req := faulttest.Parse(t, body.String())
+	defer req.Release()
+	d, err := p.Check(t.Context(), rule.SubjectsOf("alice", "", nil), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Release()
+	if e := d.Explanations; len(e) != 2 || len(e[0].Properties) != properties || !slices.Equal(e[1].Properties, []string{"name"}) {
+		t.Errorf("%d explanations", len(e))
 	}
 }
 

@@ -129,6 +129,31 @@ func TestStrategies(t *testing.T) {
 	g.refused(g.as("loader", "DELETE", rulesPath+"?createdBy=other", ""), http.StatusBadRequest, "invalid_request")
 }
 
+// What would take away all rules, or the model, has to be written: a body that a
+// broken job sends must not.
+func TestNothingIsTakenAwayByOmission(t *testing.T) {
+	g := newGateway(t)
+	g.ok("loader", "PUT", "/api/graph-model", model)
+	g.ok("loader", "POST", rulesPath, `{"rules":[`+see("kept", "alice")+`]}`)
+	for _, c := range []struct{ body, pointer string }{
+		{`{"ruleCreationStrategy":"DeleteAllForUser"}`, "/rules"},
+		{`{"ruleCreationStrategy":"DeleteAllForUser","rules":null}`, "/rules"},
+		{`{"ruleCreationStrategy":"DeleteAllForUser","generation":"","rules":[` + see("chunk", "alice") + `]}`, "/generation"},
+	} {
+		g.refused(g.as("loader", "POST", rulesPath, c.body), http.StatusBadRequest, "bad_rules", c.pointer)
+	}
+	for _, body := range []string{`{}`, `{"entities":null}`, `{"relationships":[]}`} {
+		g.refused(g.as("loader", "PUT", "/api/graph-model", body), http.StatusBadRequest, "bad_model", "/entities")
+	}
+	if got := fmt.Sprint(names(g.ok("loader", "GET", rulesPath+"?state=active", "")["items"])); got != "[kept]" {
+		t.Errorf("left are %s", got)
+	}
+	g.ok("loader", "POST", rulesPath, `{"ruleCreationStrategy":"DeleteAllForUser","rules":[]}`)
+	if got := fmt.Sprint(names(g.ok("loader", "GET", rulesPath, "")["items"])); got != "[]" {
+		t.Errorf("left are %s", got)
+	}
+}
+
 // What is staged is neither listed nor seen until it is committed, whole.
 func TestGenerations(t *testing.T) {
 	g := newGateway(t)

@@ -38,11 +38,19 @@ func readPost(body []byte) (post, []fault.Violation, error) {
 	var p post
 	err := r.Read(body, rest.Fields{
 		"ruleCreationStrategy": rest.Text(codeBadRules, func(s string) { p.strategy = s }),
-		"generation":           rest.Text(codeBadRules, func(s string) { p.generation = s }),
-		"rules": list(codeBadRules, func(at int, raw []byte) {
-			p.rules = append(p.rules, readRule(&r, "/rules/"+strconv.Itoa(at), raw))
+		"generation": rest.Text(codeBadRules, func(s string) {
+			if p.generation = s; s == "" { // it would not be staged, and each chunk take the place of the one before
+				r.Add(codeBadRules, "/generation", "generation is empty; name one, or leave it out to have the rules take effect at once")
+			}
 		}),
+		"rules": present(list(codeBadRules, func(at int, raw []byte) {
+			p.rules = append(p.rules, readRule(&r, "/rules/"+strconv.Itoa(at), raw))
+		})),
 	})
+	// With DeleteAllForUser none would mean that all are to go: that has to be said.
+	if err == nil && !has(body, "rules") {
+		r.Add(codeBadRules, "/rules", "rules is missing; send [] to post none")
+	}
 	return p, r.Violations, err
 }
 
@@ -149,11 +157,15 @@ func readModel(body []byte) (*rule.Model, []fault.Violation, error) {
 	var r rest.Reader
 	m := &rule.Model{}
 	err := r.Read(body, rest.Fields{
-		"entities":      list(codeBadModel, func(i int, raw []byte) { m.Entities = append(m.Entities, readEntity(&r, i, raw)) }),
+		"entities":      present(list(codeBadModel, func(i int, raw []byte) { m.Entities = append(m.Entities, readEntity(&r, i, raw)) })),
 		"relationships": list(codeBadModel, func(i int, raw []byte) { m.Relationships = append(m.Relationships, readRelationship(&r, i, raw)) }),
 		// As GET shows it.
 		"revision": {Code: codeBadModel, Set: func([]byte) bool { return true }},
 	})
+	// A model without entities shows nothing to anybody: that has to be said.
+	if err == nil && !has(body, "entities") {
+		r.Add(codeBadModel, "/entities", "entities is missing; send [] for a model of nothing")
+	}
 	return m, r.Violations, err
 }
 
@@ -245,6 +257,14 @@ func list(code string, item func(i int, raw []byte)) rest.Field {
 		}
 		return true
 	}}
+}
+
+// present is a list that may not be null, since leaving it empty takes away what
+// there is.
+func present(f rest.Field) rest.Field {
+	set := f.Set
+	f.Set = func(raw []byte) bool { return string(raw) != "null" && set(raw) }
+	return f
 }
 
 func texts(r *rest.Reader, at string, to *[]string) rest.Field {
