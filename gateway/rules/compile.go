@@ -51,15 +51,19 @@ type compiler struct {
 	set     []uint64 // scratch
 	groups  []building
 	unions  []uint64 // scratch
+	sets    setTable // scratch
+	places  []int32  // of drafts
 
 	// What programs are made of is cut from these, so that a program is made of a
 	// few large pieces of memory.
-	grants []grant
-	tests  []test
-	words  []uint64
-	texts  []string
-	number []int32
-	tokens []token
+	grants  []grant
+	tests   []test
+	words   []uint64
+	texts   []string
+	number  []int32
+	tokens  []token
+	entries []entry
+	grouped []group
 }
 
 // mark says of an entity which rule listed it last, and the grant made for it.
@@ -140,9 +144,24 @@ func (c *compiler) grant(number, at int32, properties []rule.ID) {
 	d.count++
 }
 
-// cutFrom appends what is given to a piece of memory and returns it there. What
-// was cut before stays good when the piece grows.
+// Pieces of memory have room for so many items: few at first, because most
+// programs are small and all that are kept keep what is left over.
+const (
+	smallestPiece = 8
+	largestPiece  = 256
+)
+
+// reserve makes room for n more items at the end of a piece of memory: in another
+// piece, if need be, so that nothing is copied.
+func reserve[T any](piece *[]T, n int) {
+	if cap(*piece)-len(*piece) < n {
+		*piece = make([]T, 0, max(n, smallestPiece, min(2*cap(*piece), largestPiece)))
+	}
+}
+
+// cutFrom appends what is given to a piece of memory and returns it there.
 func cutFrom[T any](piece *[]T, items ...T) []T {
+	reserve(piece, len(items))
 	from := len(*piece)
 	*piece = append(*piece, items...)
 	return (*piece)[from:len(*piece):len(*piece)]
@@ -190,6 +209,7 @@ func (c *compiler) condition(entity int32, property rule.ID) *condition {
 
 // testsFor returns the rule's conditions on one entity.
 func (c *compiler) testsFor(d *draft, e *entity, at int32) []test {
+	reserve(&c.tests, len(c.conds))
 	from := len(c.tests)
 	for k := range c.conds {
 		cond := &c.conds[k]
@@ -211,9 +231,14 @@ func (c *compiler) testsFor(d *draft, e *entity, at int32) []test {
 func (c *compiler) draft(kind int32) *draft {
 	if c.draftOf[kind] == 0 {
 		k := &c.index.kinds[kind]
-		n := len(k.names)
+		reserve(&c.places, len(k.names))
+		from, to := len(c.places), len(c.places)+len(k.names)
+		c.places = c.places[:to]
+		clear(c.places[from:])
 		c.drafts = append(c.drafts, draft{
-			title: k.title, all: k.names, numbers: make([]int32, n), names: make([]string, 0, min(n, 8)),
+			title: k.title, all: k.names, numbers: c.places[from:to:to],
+			// The room for all names of most entities, and for some of very wide ones.
+			names: cutFrom(&c.texts, k.names[:min(len(k.names), 32)]...)[:0],
 		})
 		c.draftOf[kind] = int32(len(c.drafts))
 	}

@@ -35,6 +35,7 @@ func (d *draft) prop(name int32) int32 {
 // finish turns what was collected into a label.
 func (c *compiler) finish(d *draft, l *label) {
 	l.title, l.names, l.width = d.title, d.names, (len(d.names)+63)/64
+	reserve(&c.number, len(d.numbers))
 	from := len(c.number)
 	for _, k := range d.numbers {
 		if k > 0 {
@@ -42,14 +43,13 @@ func (c *compiler) finish(d *draft, l *label) {
 		}
 	}
 	l.sorted = c.number[from:len(c.number):len(c.number)]
-	s := setTable{width: l.width}
-	if d.count > 0 {
-		s.words = make([]uint64, 0, d.count*l.width)
-	}
+	s := &c.sets
+	s.width, s.words, s.count, s.known = l.width, s.words[:0], 0, nil
 	c.unions = slices.Grow(c.unions[:0], l.width)[:l.width]
 	clear(c.unions)
 	c.groups = slices.Grow(c.groups[:0], len(d.names))[:len(d.names)]
 	uses := c.uses(d)
+	reserve(&c.number, d.count)
 	from = len(c.number)
 	for at := d.first; at >= 0 && d.count > 0; at = c.grants[at].next {
 		g := &c.grants[at]
@@ -63,33 +63,27 @@ func (c *compiler) finish(d *draft, l *label) {
 	l.always = c.number[from:len(c.number):len(c.number)]
 	for at := d.first; at >= 0 && d.count > 0; at = c.grants[at].next {
 		if g := &c.grants[at]; len(g.tests) > 0 {
-			c.enter(g, &s, uses)
+			c.enter(g, s, uses)
 		}
 	}
 	if l.open {
 		l.base = s.number(c.unions)
 	}
-	c.finishGroups(l, &s)
-	l.sets, l.count = s.words, s.count
+	c.finishGroups(l, s)
+	l.sets, l.count = cutFrom(&c.words, s.words...), s.count
 }
 
 // finishGroups turns the groups into those of the label, in order, so that equal
 // rules make equal programs.
 func (c *compiler) finishGroups(l *label, s *setTable) {
-	n := 0
-	for k := range c.groups {
-		if len(c.groups[k].entries) > 0 {
-			n++
-		}
-	}
-	if n > 0 {
-		l.groups = make([]group, 0, n)
-	}
+	reserve(&c.grouped, len(c.groups))
+	from := len(c.grouped)
 	for prop := range c.groups {
 		if b := &c.groups[prop]; len(b.entries) > 0 {
-			l.groups = append(l.groups, c.finishGroup(b, int32(prop), s))
+			c.grouped = append(c.grouped, c.finishGroup(b, int32(prop), s))
 		}
 	}
+	l.groups = c.grouped[from:len(c.grouped):len(c.grouped)]
 }
 
 // use is a property and one of the values that conditions want of it.
@@ -177,7 +171,9 @@ func (c *compiler) entry(b *building, value string) *buildingEntry {
 
 // finishGroup empties what was built into a group.
 func (c *compiler) finishGroup(b *building, prop int32, s *setTable) group {
-	g := group{prop: prop, values: b.values, entries: make([]entry, len(b.entries))}
+	reserve(&c.entries, len(b.entries))
+	from := len(c.entries)
+	g := group{prop: prop, values: b.values}
 	g.values.few = cutFrom(&c.texts, b.values.few...)
 	for k := range b.entries {
 		e := &b.entries[k]
@@ -185,9 +181,11 @@ func (c *compiler) finishGroup(b *building, prop int32, s *setTable) group {
 		if e.union != nil {
 			e.set = s.number(e.union)
 		}
-		g.entries[k] = e.entry
+		c.entries = append(c.entries, e.entry)
 	}
+	g.entries = c.entries[from:len(c.entries):len(c.entries)]
 	if b.values.many == nil {
+		reserve(&c.tokens, len(g.values.few))
 		from := len(c.tokens)
 		for _, v := range g.values.few {
 			c.tokens = append(c.tokens, newToken(v))

@@ -9,7 +9,8 @@ import (
 // shape in which it is compared fastest. Its closing quote makes it no beginning
 // of another value.
 type token struct {
-	text       string
+	text       string // only where it is longer than head and tail
+	size       int
 	head, tail uint64 // its first and its last eight bytes
 	mask       uint64 // which of head count
 }
@@ -22,15 +23,26 @@ func newToken(text string) token {
 			return token{head: 1}
 		}
 	}
-	t := token{text: `"` + text + `"`, mask: ^uint64(0)}
-	if n := len(t.text); n >= 8 {
-		t.head = binary.LittleEndian.Uint64([]byte(t.text[:8]))
-		t.tail = binary.LittleEndian.Uint64([]byte(t.text[n-8:]))
+	n := len(text) + 2
+	t := token{size: n, mask: ^uint64(0)}
+	if n > 16 {
+		t.text = `"` + text + `"`
+	}
+	at := func(k int) uint64 {
+		if k == 0 || k == n-1 {
+			return '"'
+		}
+		return uint64(text[k-1])
+	}
+	for k := range min(n, 8) {
+		t.head |= at(k) << (8 * k)
+	}
+	if n < 8 {
+		t.mask >>= 64 - 8*n
 		return t
 	}
-	t.mask >>= 64 - 8*len(t.text)
-	for k := range len(t.text) {
-		t.head |= uint64(t.text[k]) << (8 * k)
+	for k := range 8 {
+		t.tail |= at(n-8+k) << (8 * k)
 	}
 	return t
 }
@@ -48,7 +60,7 @@ func quick(tokens []token, text []byte, most int) (entry int32, sure bool) {
 		if head&t.mask != t.head {
 			continue
 		}
-		n := len(t.text)
+		n := t.size
 		if n <= 8 {
 			return int32(k), true
 		}
