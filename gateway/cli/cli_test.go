@@ -261,3 +261,14 @@ func TestTokens(t *testing.T) {
 		t.Errorf("User-Agent %q", got)
 	}
 }
+
+// An empty --generation is a variable that was not set: the rules would take
+// effect at once, in the place of all others, where they were to be staged.
+func TestEmptyGenerationIsRefused(t *testing.T) {
+	g := newGateway(t)
+	g.run("rule", "post", file(t, `[]`), "--strategy", "DeleteAllForUser", "--generation", "").
+		want(t, ExitUsage, "--generation is empty", "leave --generation out")
+	if len(g.asked) > 0 {
+		t.Errorf("the gateway was asked: %v", g.asked)
+	}
+}

@@ -38,6 +38,9 @@ muster rule commit swaps all of them in at once.`,
 		if err != nil {
 			return err
 		}
+		if cmd.Flags().Changed("generation") && generation == "" { // a variable that was not set: nothing would be staged
+			return usagef("leave --generation out to have the rules take effect at once", "--generation is empty")
+		}
 		body, err := postBody(file, strategy, generation)
 		if err != nil {
 			return err
