@@ -83,7 +83,7 @@ type fold struct {
 	checks []check
 	masks  []uint64 // sets of properties as positions, end to end
 	done   []uint64 // which of masks have been made; empty when they are not kept
-	ready  bool     // all masks have been made, and each is one word
+	narrow bool     // each mask is one word, and done as well
 	one    []uint64 // scratch for a mask when they are not kept
 	base   []uint64 // mask of the label's base
 }
@@ -259,7 +259,7 @@ func (d *decider) found(f *fold, g *group, k int32) {
 
 func (d *decider) give(f *fold, set int32) {
 	d.visible = true
-	if f.ready {
+	if f.narrow && f.done[0]>>set&1 != 0 {
 		d.acc[0] |= f.masks[set]
 		return
 	}

@@ -40,6 +40,7 @@ func (c *compiler) finish(d *draft, l *label) {
 	for _, k := range d.numbers {
 		if k > 0 {
 			c.number = append(c.number, k-1)
+			l.ends |= endOf(d.names[k-1])
 		}
 	}
 	l.sorted = c.number[from:len(c.number):len(c.number)]

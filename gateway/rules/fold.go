@@ -108,12 +108,7 @@ func (f *fold) make(d *decider, seq *sequence, l *label) {
 		f.masks = make([]uint64, sets*words)
 		f.done = make([]uint64, (sets+63)/64)
 	}
-	if f.ready = words == 1 && len(f.done) == 1; f.ready {
-		for set := range l.count {
-			f.fill(f.masks[set:set+1], set)
-		}
-		f.done[0] = ^uint64(0)
-	}
+	f.narrow = words == 1 && len(f.done) == 1
 	f.base = zeroed(f.base, words)
 	if l.open {
 		f.fill(f.base, l.base)
@@ -187,7 +182,7 @@ func (d *decider) form(seq *sequence, out *element.Selection) uint32 {
 // outcome returns what elements with these names look like when acc is kept.
 func (d *decider) outcome(seq *sequence) *outcome {
 	if seq.byMask != nil {
-		at := &seq.recent[hashMask(d.acc)]
+		at := &seq.recent[hashMask(d.acc)&uint64(len(seq.recent)-1)]
 		if o := *at; o != nil && slices.Equal(o.mask, d.acc) {
 			return o
 		}
@@ -214,10 +209,12 @@ func (d *decider) outcome(seq *sequence) *outcome {
 	switch {
 	case seq.byMask != nil:
 		seq.byMask[string(d.maskKey())] = o
+		if n := len(seq.recent); n < len(seq.byMask) && n < recentMasks {
+			seq.recent = make([]*outcome, 2*n)
+		}
 	case len(seq.outcomes) > fewOutcomes:
 		seq.byMask = map[string]*outcome{}
-		seq.recent = make([]*outcome, recentMasks)
-		d.size += 8 * recentMasks
+		seq.recent = make([]*outcome, 4*fewOutcomes)
 		for _, x := range seq.outcomes {
 			seq.byMask[string(keyOf(d.plain[:0], x.mask))] = x
 		}
@@ -226,7 +223,7 @@ func (d *decider) outcome(seq *sequence) *outcome {
 	return o
 }
 
-// recentMasks is how many places there are for outcomes found lately.
+// recentMasks is how many places there are at most for outcomes found lately.
 const recentMasks = 1 << 10
 
 // hashMask chooses one of them.

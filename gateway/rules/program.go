@@ -37,6 +37,7 @@ type label struct {
 	title  string
 	names  []string // titles of the properties that rules name, by number
 	sorted []int32  // the numbers in the order of the titles
+	ends   uint64   // how the titles end, by endOf
 	width  int      // words of a set of properties
 	sets   []uint64 // distinct sets of properties, end to end
 	count  int32    // how many sets there are
@@ -80,6 +81,9 @@ func (l *label) set(k int32) []uint64 { return l.sets[int(k)*l.width : (int(k)+1
 
 // number returns the number of a property's title; -1 when no rule names it.
 func (l *label) number(title []byte) int32 {
+	if l.ends&endOf(title) == 0 {
+		return -1
+	}
 	from, to := 0, len(l.sorted)
 	for from < to {
 		k := (from + to) / 2
@@ -93,6 +97,16 @@ func (l *label) number(title []byte) int32 {
 		}
 	}
 	return -1
+}
+
+// endOf is one of 64 bits, by a name's length and last byte: most names that a
+// label does not have are told by it.
+func endOf[T string | []byte](name T) uint64 {
+	n := len(name)
+	if n == 0 {
+		return 1
+	}
+	return 1 << ((uint(n)*17 + uint(name[n-1])) & 63)
 }
 
 // Empty reports whether the principal can see nothing at all.
