@@ -184,6 +184,7 @@ func paused(t *testing.T, d *dev) {
 func serveBehind(t *testing.T, d *dev) *dev {
 	t.Helper()
 	cfg := config.Default()
+	cfg.Rules.Enabled = false
 	cfg.HTTP.Addr, cfg.GRPC.Addr, cfg.Ops.Addr = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	cfg.Store = config.StoreURL("duckdb:" + filepath.Join(t.TempDir(), "outer.db"))
 	cfg.Auth.Issuer, cfg.Auth.Audience = "http://"+d.issuer+"/realms/muster", "muster"

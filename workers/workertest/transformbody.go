@@ -170,12 +170,16 @@ func (f *ruleFlaws) condition(at string, raw json.RawMessage) (c client.Conditio
 	if !ok {
 		return c
 	}
-	for name, into := range map[string]any{"PropertyId": &c.Property, "Value": &c.Value} {
-		if m[name] == nil {
-			f.refuse("%s lacks %s, spelled so (it has %s)", at, name, strings.Join(slices.Sorted(maps.Keys(m)), ", "))
+	members := []struct {
+		name string
+		into any
+	}{{"PropertyId", &c.Property}, {"Value", &c.Value}}
+	for _, member := range members {
+		if m[member.name] == nil {
+			f.refuse("%s lacks %s, spelled so (it has %s)", at, member.name, strings.Join(slices.Sorted(maps.Keys(m)), ", "))
 			continue
 		}
-		f.read(at+"."+name, m[name], into)
+		f.read(at+"."+member.name, m[member.name], member.into)
 	}
 	return c
 }
