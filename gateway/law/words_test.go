@@ -13,17 +13,30 @@ import (
 // so that this file does not match itself.
 type word struct {
 	pattern *regexp.Regexp
-	why     string
+	// near are literals in small letters of which every hit holds one: looking for
+	// them is much cheaper than the pattern.
+	near []string
+	why  string
+}
+
+// in returns what of a line is the word.
+func (w *word) in(line, small []byte) []byte {
+	for _, s := range w.near {
+		if bytes.Contains(small, []byte(s)) {
+			return w.pattern.Find(line)
+		}
+	}
+	return nil
 }
 
 var words = []word{
-	{regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|XX` + `X|HA` + `CK)\b`), "unfinished work is finished or filed, not noted in the source"},
-	{regexp.MustCompile(`(?i)not (yet )?implem` + `ented\b`), "nothing here is a stub"},
-	{regexp.MustCompile(`(?i)lorem ip` + `sum`), "text is real"},
-	{regexp.MustCompile(`(^|[^\w.$}/-])/(wo` + `rk|ro` + `ot|ho` + `me|Us` + `ers)/[\w.]`), "a path of one machine tells readers nothing"},
-	{regexp.MustCompile(`(?i)\b(language mod` + `el|chat` + `bot|as an a` + `i\b|generated (by|with) a` + `i\b)`), "the tree speaks of Muster alone"},
-	{regexp.MustCompile(`(?i)\bprior sys` + `tem\b`), "Muster is described by what it does"},
-	{regexp.MustCompile(`\bfmt\.Prin` + `tln\("here|^\s*print` + `ln\(`), "left over from debugging"},
+	{regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|XX` + `X|HA` + `CK)\b`), []string{"to" + "do", "fix" + "me", "xx" + "x", "ha" + "ck"}, "unfinished work is finished or filed, not noted in the source"},
+	{regexp.MustCompile(`(?i)not (yet )?implem` + `ented\b`), []string{"implem" + "ented"}, "nothing here is a stub"},
+	{regexp.MustCompile(`(?i)lorem ip` + `sum`), []string{"lorem"}, "text is real"},
+	{regexp.MustCompile(`(^|[^\w.$}/-])/(wo` + `rk|ro` + `ot|ho` + `me|Us` + `ers)/[\w.]`), []string{"/wo" + "rk/", "/ro" + "ot/", "/ho" + "me/", "/us" + "ers/"}, "a path of one machine tells readers nothing"},
+	{regexp.MustCompile(`(?i)\b(language mod` + `el|chat` + `bot|as an a` + `i\b|generated (by|with) a` + `i\b)`), []string{"language mod" + "el", "chat" + "bot", " a" + "i"}, "the tree speaks of Muster alone"},
+	{regexp.MustCompile(`(?i)\bprior sys` + `tem\b`), []string{"prior sys" + "tem"}, "Muster is described by what it does"},
+	{regexp.MustCompile(`\bfmt\.Prin` + `tln\("here|^\s*print` + `ln\(`), []string{"print" + "ln("}, "left over from debugging"},
 }
 
 // foreign are files whose words are not ours.
@@ -52,8 +65,10 @@ func TestWords(t *testing.T) {
 		line := 0
 		for l := range bytes.Lines(text) {
 			line++
-			for _, w := range words {
-				if hit := w.pattern.Find(l); hit != nil {
+			small := bytes.ToLower(l)
+			for i := range words {
+				w := &words[i]
+				if hit := w.in(l, small); hit != nil {
 					t.Errorf("%s:%d: %q: %s", name, line, strings.TrimSpace(string(hit)), w.why)
 				}
 			}
@@ -66,8 +81,8 @@ func TestWordsAreFound(t *testing.T) {
 		"// TO" + "DO: later", "see /wo" + "rk/main", "panic(\"not implem" + "ented\")", "cd /ho" + "me/x",
 	} {
 		found := false
-		for _, w := range words {
-			found = found || w.pattern.MatchString(bad)
+		for i := range words {
+			found = found || words[i].in([]byte(bad), bytes.ToLower([]byte(bad))) != nil
 		}
 		if !found {
 			t.Errorf("%q is not found", bad)
