@@ -45,7 +45,8 @@ var rooms = []room{
 	{path: "connectors/connector", layer: 1},
 	{path: "connectors/extract", layer: 1},
 	{path: "gateway/verdict", layer: 1},
-	{path: "gateway/authn", layer: 1},
+	{path: "gateway/authn/pat", layer: 1},
+	{path: "gateway/authn", layer: 1, also: []string{"gateway/authn/pat"}},
 
 	// L2: engines.
 	{path: "registry/store", tree: true, layer: 2},
@@ -86,6 +87,7 @@ var rooms = []room{
 	{path: "gateway/edge/fleet", layer: 5, also: []string{"gateway/edge/rest"}},
 	{path: "gateway/edge/accessrules", layer: 5, also: []string{"gateway/edge/rest"}},
 	{path: "gateway/edge/transformations", layer: 5, also: []string{"gateway/edge/rest"}},
+	{path: "gateway/edge/admin", layer: 5, also: []string{"gateway/edge/rest"}},
 	{path: "gateway/ui", tree: true, layer: 5},
 	{path: "gateway/config", layer: 5},
 
@@ -114,7 +116,7 @@ var leaves = []leaf{
 	{"github.com/hashicorp/go-plugin", []string{"connectors/connector", "connectors/host"}, "child processes belong to the connectors"},
 	{"github.com/golang-jwt/", []string{"workers/token", "gateway/authn/devissuer", "workers/workertest"}, "there is one verifier; only issuers of test tokens sign"},
 	{"github.com/MicahParks/", []string{"workers/token", "gateway/authn/devissuer", "workers/workertest"}, "there is one verifier"},
-	{"github.com/danielgtaylor/huma", []string{"gateway/edge", "gateway/edge/fleet", "gateway/edge/rest", "gateway/edge/accessrules", "gateway/edge/transformations"}, "OpenAPI is the shell's"},
+	{"github.com/danielgtaylor/huma", []string{"gateway/edge", "gateway/edge/fleet", "gateway/edge/rest", "gateway/edge/accessrules", "gateway/edge/transformations", "gateway/edge/admin"}, "OpenAPI is the shell's"},
 	{"github.com/failsafe-go/", []string{"gateway/fanout"}, "resilience is fan-out's"},
 	{"github.com/spf13/", []string{"gateway/cli", "gateway/config"}, "commands are the CLI's"},
 	{"github.com/knadh/koanf", []string{"gateway/config"}, "configuration is read once"},
