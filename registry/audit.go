@@ -38,6 +38,7 @@ func storable(s string) string {
 func (a Actor) storable() Actor {
 	return Actor{
 		Subject: storable(a.Subject), Issuer: storable(a.Issuer), Username: storable(a.Username),
+		User: storable(a.User), Token: storable(a.Token),
 		RequestID: storable(a.RequestID), Address: storable(a.Address),
 	}
 }

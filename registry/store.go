@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/muster-fleet/muster/registry/access"
 	"github.com/muster-fleet/muster/registry/rule"
 )
 
@@ -111,6 +112,18 @@ type StateTx interface {
 	// Since is Loader.Load as the transaction sees it: what others committed after
 	// revision since.
 	Since(ctx context.Context, since Revision) (*Changes, error)
+}
+
+// AccessTx is what a transaction does with users, groups, memberships, grants and
+// personal access tokens. What a request comes to is decided above it, over the
+// snapshot.
+type AccessTx interface {
+	// ApplyAccess stores a change: what is put takes the place of what has the same
+	// key, what is gone is removed and remembered for replicas that load what
+	// changed. With a group go its members and grants, with a user their
+	// memberships and tokens, none of which d lists. No key is both put and gone,
+	// also not by way of what goes along.
+	ApplyAccess(ctx context.Context, d *access.Delta) error
 }
 
 // RuleTx is what a transaction does with rules and the model. It is told what to
@@ -228,6 +241,9 @@ type Changes struct {
 	DeletedRules []rule.Span
 	// Model is nil when it did not change, or, with Full, was never stored.
 	Model *GraphModel
+	// Access is what changed of users, groups, memberships, grants and tokens, or,
+	// with Full, all of them; nil for nothing.
+	Access *access.Delta
 }
 
 // AuditEntry is one row of the audit log.

@@ -169,6 +169,9 @@ type Actor struct {
 	Issuer  string
 	// Username is what people read; "muster" for Muster itself.
 	Username string
+	// User is the uuid of the stored user behind the principal, Token that of the
+	// personal access token that was used; empty where there is none.
+	User, Token string
 	// RequestID and Address tell where the change came from; may be empty.
 	RequestID string
 	Address   string

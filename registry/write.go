@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/muster-fleet/muster/proto/fault"
+	"github.com/muster-fleet/muster/registry/access"
 	"github.com/muster-fleet/muster/registry/rule"
 )
 
@@ -20,6 +21,8 @@ type written struct {
 	rules     []*rule.Packed
 	ruleSpans []rule.Span
 	model     *GraphModel
+
+	access *access.Delta
 }
 
 // write runs fn in one transaction and publishes the snapshot that holds it
@@ -68,6 +71,7 @@ func (s *Service) writeWithin(
 func (d *written) changes(rev Revision) *Changes {
 	return &Changes{
 		Revision: rev, Workers: d.put, Deleted: d.deleted, Rules: d.rules, DeletedRules: d.ruleSpans, Model: d.model,
+		Access: d.access,
 	}
 }
 
