@@ -263,6 +263,10 @@ type AuditEntry struct {
 	// Before and After are the record as JSON objects, nil where there was or is
 	// none.
 	Before, After []byte
-	// Result is "ok" for a change that was made.
+	// Result is "ok" for a change that was made, else the code of what refused it.
 	Result string
+	// MAC chains the row to the one before; nil in rows from before the chain. KeyID
+	// names its key; empty without one. Both are given by the store.
+	MAC   []byte
+	KeyID string
 }
