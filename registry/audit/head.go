@@ -68,7 +68,9 @@ func (k *Keys) CheckHead(h *Head) error {
 }
 
 // String writes a head as people keep it: N:HASH, the hash in hex.
-func (h Head) String() string { return strconv.FormatInt(h.Number, 10) + ":" + hex.EncodeToString(h.MAC) }
+func (h Head) String() string {
+	return strconv.FormatInt(h.Number, 10) + ":" + hex.EncodeToString(h.MAC)
+}
 
 // ParseHead reads what String writes. Number and MAC are set, and nothing else.
 func ParseHead(s string) (Head, error) {
