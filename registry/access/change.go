@@ -1,0 +1,334 @@
+package access
+
+import (
+	"sync"
+	"unique"
+)
+
+// With returns the set after a change: first what is gone is taken out, a group
+// with its members and grants, a user with their memberships and tokens; then
+// what was put replaces what has its key. What is gone need not be there. A
+// membership or a token whose user is not there afterwards, and a membership or
+// grant whose group is not, are left out. Names of groups, subjects of an issuer
+// and digests are distinct, and so are group, type and resource of grants; where
+// they are not, the last one counts. The delta is not kept. It is safe for
+// concurrent use.
+func (s *Set) With(d *Delta) *Set {
+	if s == nil {
+		s = new(Set)
+	}
+	if d.Empty() {
+		return s
+	}
+	c := change{next: s.fork(), made: new(stamp)}
+	c.remove(d)
+	c.putUsers(d.Users)
+	c.putGroups(d.Groups)
+	for i := range d.Members {
+		c.putMember(d.Members[i])
+	}
+	for i := range d.Grants {
+		c.putGrant(d.Grants[i])
+	}
+	for i := range d.Tokens {
+		c.putToken(d.Tokens[i])
+	}
+	c.next.admin, c.next.everyone = c.next.GroupByName(Admin), c.next.GroupByName(Everyone)
+	return c.next
+}
+
+// fork returns a set of the same things that may be changed.
+func (s *Set) fork() *Set {
+	s.forking.Lock()
+	defer s.forking.Unlock()
+	return &Set{
+		forking:   sync.Mutex{},
+		people:    s.people.copied(),
+		bodies:    s.bodies.copied(),
+		resources: s.resources.copied(),
+		bound:     s.bound.copied(),
+		names:     s.names.copied(),
+		tokens:    s.tokens.copied(),
+		digests:   s.digests.copied(),
+		users:     s.users.copied(),
+		emails:    s.emails.copied(),
+		groups:    s.groups.copied(),
+		grants:    s.grants.copied(),
+		members:   s.members,
+	}
+}
+
+// change is a set that is being made.
+type change struct {
+	next *Set
+	made *stamp
+}
+
+// person returns the record of a user, to be changed, or nil.
+func (c *change) person(id ID) *person {
+	p := c.next.person(id)
+	if p == nil || p.made == c.made {
+		return p
+	}
+	p = &person{made: c.made, user: p.user, memberships: p.memberships.copied(), tokens: p.tokens.copied()}
+	c.next.people.put(p)
+	return p
+}
+
+// body returns the record of a group, to be changed, or nil.
+func (c *change) body(id ID) *body {
+	b := c.next.body(id)
+	if b == nil || b.made == c.made {
+		return b
+	}
+	b = &body{made: c.made, group: b.group, members: b.members.copied(), grants: b.grants.copied(), people: b.people}
+	c.next.bodies.put(b)
+	return b
+}
+
+// resource returns the record of a resource, to be changed, or nil.
+func (c *change) resource(key resourceKey) *resource {
+	r := c.next.resource(key.typ, key.id)
+	if r == nil || r.made == c.made {
+		return r
+	}
+	r = &resource{made: c.made, name: r.name, shares: r.shares.copied()}
+	c.next.resources.put(r)
+	return r
+}
+
+func (c *change) remove(d *Delta) {
+	for _, id := range d.GoneGroups {
+		c.removeGroup(id)
+	}
+	for _, id := range d.GoneUsers {
+		c.removeUser(id)
+	}
+	for _, k := range d.GoneMembers {
+		c.removeMember(k)
+	}
+	for _, id := range d.GoneGrants {
+		c.removeGrant(id)
+	}
+	for _, id := range d.GoneTokens {
+		c.removeToken(id)
+	}
+}
+
+func (c *change) removeGroup(id ID) {
+	b := c.next.body(id)
+	if b == nil {
+		return
+	}
+	for m := range b.members.all() {
+		c.person(m.User).memberships.remove(membership{id, m.Member})
+		c.next.members--
+	}
+	for g := range b.grants.all() {
+		c.unshare(g.Grant)
+		c.next.grants.remove(g)
+	}
+	c.forgetName(b.group)
+	c.next.bodies.remove(id)
+}
+
+func (c *change) removeUser(id ID) {
+	p := c.next.person(id)
+	if p == nil {
+		return
+	}
+	for m := range p.memberships.all() {
+		c.leave(m.Member)
+		c.next.members--
+	}
+	for t := range p.tokens.all() {
+		c.forgetToken(t.Token)
+	}
+	c.forgetUser(p.user)
+	c.next.users.remove(userItem{p.user})
+	c.next.people.remove(id)
+}
+
+func (c *change) removeMember(k MemberKey) {
+	m := c.next.Member(k)
+	if m == nil {
+		return
+	}
+	c.person(k.User).memberships.remove(membership{k.Group, m})
+	c.leave(m)
+	c.next.members--
+}
+
+// leave takes a membership out of its group.
+func (c *change) leave(m *Member) {
+	b := c.body(m.Group)
+	b.members.remove(memberItem{m})
+	if !b.has(m.User) {
+		b.people--
+	}
+}
+
+// has reports whether a user is a member by any source.
+func (b *body) has(user ID) bool {
+	for m := range b.members.from(memberItem{&Member{MemberKey: MemberKey{User: user}}}) {
+		return m.User == user
+	}
+	return false
+}
+
+func (c *change) removeGrant(id ID) {
+	g := c.next.Grant(id)
+	if g == nil {
+		return
+	}
+	c.body(g.Group).grants.remove(grantItem{g})
+	c.unshare(g)
+	c.next.grants.remove(grantItem{g})
+}
+
+// unshare takes a grant from its resource, and the resource with the last one.
+func (c *change) unshare(g *Grant) {
+	r := c.resource(resourceKey{g.Type, g.Resource})
+	r.shares.remove(share{g.Group, g})
+	if r.shares.len() == 0 {
+		c.next.resources.remove(r.name)
+	}
+}
+
+func (c *change) removeToken(id ID) {
+	t := c.next.Token(id)
+	if t == nil {
+		return
+	}
+	c.person(t.User).tokens.remove(tokenItem{t})
+	c.forgetToken(t)
+}
+
+func (c *change) forgetToken(t *Token) {
+	c.next.tokens.remove(t.ID)
+	if c.next.TokenByDigest(t.Digest) == t {
+		c.next.digests.remove(t.Digest)
+	}
+}
+
+// forgetUser takes a user out of the indexes by what may change.
+func (c *change) forgetUser(u *User) {
+	if u.Bound() && c.next.UserOf(u.Issuer, u.Subject) == u {
+		c.next.bound.remove(subjectKey{u.Issuer, u.Subject})
+	}
+	if folded := FoldEmail(u.Email); folded != "" {
+		c.next.emails.remove(emailItem{folded, u})
+	}
+}
+
+// forgetName takes a group out of the indexes by name.
+func (c *change) forgetName(g *Group) {
+	if c.next.GroupByName(g.Name) == g {
+		c.next.names.remove(g.Name)
+		c.next.groups.remove(groupItem{g})
+	}
+}
+
+// putUsers takes all old names out before new ones come, so that two users may
+// swap theirs.
+func (c *change) putUsers(users []User) {
+	for i := range users {
+		if old := c.next.User(users[i].ID); old != nil {
+			c.forgetUser(old)
+		}
+	}
+	for i := range users {
+		u := users[i]
+		u.Issuer = intern(u.Issuer)
+		p := c.person(u.ID)
+		if p == nil {
+			p = &person{made: c.made, user: &u}
+			c.next.people.put(p)
+		} else {
+			c.forgetUser(p.user) // the delta may name a user twice
+			p.user = &u
+		}
+		c.next.users.put(userItem{&u})
+		if u.Bound() {
+			c.next.bound.put(boundItem{&u})
+		}
+		if folded := FoldEmail(u.Email); folded != "" {
+			c.next.emails.put(emailItem{folded, &u})
+		}
+	}
+}
+
+// putGroups takes all old names out before new ones come, as putUsers does.
+func (c *change) putGroups(groups []Group) {
+	for i := range groups {
+		if old := c.next.Group(groups[i].ID); old != nil {
+			c.forgetName(old)
+		}
+	}
+	for i := range groups {
+		g := groups[i]
+		g.CreatedBy = intern(g.CreatedBy)
+		b := c.body(g.ID)
+		if b == nil {
+			b = &body{made: c.made, group: &g}
+			c.next.bodies.put(b)
+		} else {
+			c.forgetName(b.group)
+			b.group = &g
+		}
+		c.next.names.put(nameItem{&g})
+		c.next.groups.put(groupItem{&g})
+	}
+}
+
+func (c *change) putMember(m Member) {
+	p, b := c.person(m.User), c.body(m.Group)
+	if p == nil || b == nil {
+		return
+	}
+	m.Source, m.AddedBy = Source(intern(string(m.Source))), intern(m.AddedBy)
+	if _, there := p.memberships.find(membership{m.Group, &m}); !there {
+		c.next.members++
+	}
+	if !b.has(m.User) {
+		b.people++
+	}
+	p.memberships.put(membership{m.Group, &m})
+	b.members.put(memberItem{&m})
+}
+
+func (c *change) putGrant(g Grant) {
+	c.removeGrant(g.ID)
+	if old := c.next.GrantFor(g.Group, g.Type, g.Resource); old != nil {
+		c.removeGrant(old.ID)
+	}
+	b := c.body(g.Group)
+	if b == nil {
+		return
+	}
+	g.Type, g.AssignedBy = intern(g.Type), intern(g.AssignedBy)
+	key := resourceKey{g.Type, g.Resource}
+	r := c.resource(key)
+	if r == nil {
+		r = &resource{made: c.made, name: key}
+		c.next.resources.put(r)
+	}
+	g.Type, g.Resource = r.name.typ, r.name.id
+	r.shares.put(share{g.Group, &g})
+	b.grants.put(grantItem{&g})
+	c.next.grants.put(grantItem{&g})
+}
+
+func (c *change) putToken(t Token) {
+	c.removeToken(t.ID)
+	p := c.person(t.User)
+	if p == nil {
+		return
+	}
+	p.tokens.put(tokenItem{&t})
+	c.next.tokens.put(tokenItem{&t})
+	c.next.digests.put(digestItem{&t})
+}
+
+// intern returns one copy of a text that many things share.
+func intern(text string) string { return unique.Make(text).Value() }
