@@ -6,11 +6,16 @@ package authn
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
+	"time"
 
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 
+	"github.com/muster-fleet/muster/gateway/authn/pat"
 	"github.com/muster-fleet/muster/proto/fault"
+	"github.com/muster-fleet/muster/registry/access"
 	"github.com/muster-fleet/muster/workers/token"
 )
 
@@ -25,6 +30,9 @@ type Verifier interface {
 type Caller struct {
 	Principal *token.Principal
 	Token     string
+	// Personal is the record of the personal access token that was shown, nil for
+	// one of the issuer. Such a token never leaves Muster.
+	Personal *access.Token
 }
 
 // Options of an Authenticator.
@@ -32,6 +40,14 @@ type Options struct {
 	// ManagementAudience is what a token must be for, beside the service's own
 	// audience, to be used on management endpoints; empty: nothing more.
 	ManagementAudience string
+	// Access returns the newest users and personal access tokens; nil refuses every
+	// personal access token.
+	Access func() *access.Set
+	// TokenUsed is told of each use of a personal access token, with the address
+	// that it came from, empty when unknown. It must not block; nil tells nobody.
+	TokenUsed func(id access.ID, at time.Time, address string)
+	// Clock tells the time for personal access tokens; nil means time.Now.
+	Clock func() time.Time
 }
 
 // Authenticator authenticates requests. It is safe for concurrent use.
@@ -42,6 +58,9 @@ type Authenticator struct {
 
 // New returns an Authenticator over a verifier.
 func New(v Verifier, o Options) *Authenticator {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
 	return &Authenticator{verifier: v, options: o}
 }
 
@@ -53,7 +72,7 @@ func (a *Authenticator) FromRequest(r *http.Request) (Caller, error) {
 	if err != nil {
 		return Caller{}, err
 	}
-	return a.FromToken(r.Context(), raw)
+	return a.from(r.Context(), raw, host(r.RemoteAddr))
 }
 
 // FromGRPC authenticates a gRPC call by the metadata of its context, which must
@@ -63,11 +82,22 @@ func (a *Authenticator) FromGRPC(ctx context.Context) (Caller, error) {
 	if err != nil {
 		return Caller{}, err
 	}
-	return a.FromToken(ctx, raw)
+	address := ""
+	if p, ok := peer.FromContext(ctx); ok {
+		address = host(p.Addr.String())
+	}
+	return a.from(ctx, raw, address)
 }
 
 // FromToken authenticates by a token that has already been taken from its request.
 func (a *Authenticator) FromToken(ctx context.Context, raw string) (Caller, error) {
+	return a.from(ctx, raw, "")
+}
+
+func (a *Authenticator) from(ctx context.Context, raw, address string) (Caller, error) {
+	if pat.Is(raw) {
+		return a.fromPersonal(raw, address)
+	}
 	p, err := a.verifier.Verify(ctx, raw)
 	if err != nil {
 		return Caller{}, fault.From(err)
@@ -75,13 +105,22 @@ func (a *Authenticator) FromToken(ctx context.Context, raw string) (Caller, erro
 	return Caller{Principal: p, Token: raw}, nil
 }
 
+// host is an address without its port.
+func host(addr string) string {
+	if h, _, err := net.SplitHostPort(addr); err == nil {
+		return h
+	}
+	return addr
+}
+
 // ForManagement refuses a caller whose token is not for the management
 // endpoints. It is 401 invalid_token, not 403: the token is of the wrong
 // audience, and another login may bring the right one, whereas a right would
-// have to be granted (RFC 9068 section 4).
+// have to be granted (RFC 9068 section 4). A personal access token has no audience:
+// it is for Muster alone.
 func (a *Authenticator) ForManagement(c Caller) error {
 	want := a.options.ManagementAudience
-	if want == "" || c.Principal.HasAudience(want) {
+	if want == "" || c.Personal != nil || c.Principal.HasAudience(want) {
 		return nil
 	}
 	return fault.New(fault.Unauthenticated, token.CodeInvalid,
