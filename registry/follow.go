@@ -160,6 +160,12 @@ func merge(old *Snapshot, c *Changes, at time.Time, gateway WorkerID) *Snapshot 
 	if c.Model != nil {
 		next.Model, next.ModelRevision, next.retired = c.Model.Model, c.Model.Revision, c.Model.Retired
 	}
+	if c.Full {
+		next.Access = nil
+	}
+	if !c.Access.Empty() {
+		next.Access = next.Access.With(c.Access)
+	}
 	return &next
 }
 

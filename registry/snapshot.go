@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/muster-fleet/muster/registry/access"
 	"github.com/muster-fleet/muster/registry/rule"
 )
 
@@ -28,6 +29,9 @@ type Snapshot struct {
 	// ModelRevision is the store's, of the change that stored the model; 0 when
 	// none ever was.
 	ModelRevision Revision
+	// Access is who may do what; nil, which is of use too, when there is nobody and
+	// nothing. Its address tells whether anything changed.
+	Access *access.Set
 
 	retired []rule.Binding // what ids stood for that the model no longer has
 
@@ -56,6 +60,13 @@ func (s *Snapshot) WithRules(model *rule.Model, rules *rule.Set) *Snapshot {
 	if next.Rules = rules; rules == nil {
 		next.Rules = &rule.Set{}
 	}
+	return &next
+}
+
+// WithAccess returns a copy of s in which these may do what they may.
+func (s *Snapshot) WithAccess(set *access.Set) *Snapshot {
+	next := *s
+	next.Access = set
 	return &next
 }
 
