@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/muster-fleet/muster/gateway/authn/keycloak/keycloaktest"
 )
 
 var (
@@ -98,7 +100,7 @@ func testDeviceLogin(t *testing.T, s *server) {
 	if !strings.Contains(b.page, "Device Login Successful") {
 		t.Fatalf("the last page is\n%s", b.page)
 	}
-	var r reply
+	var r keycloaktest.Reply
 	waitUntil(t, "the device gets its token", func() bool {
 		r = s.Ask(t, s.Endpoint()+"/token", poll)
 		// Keycloak wants five seconds between two questions.
@@ -108,13 +110,6 @@ func testDeviceLogin(t *testing.T, s *server) {
 	if err != nil || p.Username != "alice" || !p.HasAudience("muster-admin") {
 		t.Errorf("%+v, %v (%s)", p, err, r.Error)
 	}
-}
-
-// admin returns a token of the master realm's administrator.
-func (s *server) admin(t *testing.T) string {
-	t.Helper()
-	return s.Ask(t, s.Base+"/realms/master/protocol/openid-connect/token",
-		keycloaktest.Form("grant_type", "password", "client_id", "admin-cli", "username", adminName, "password", adminName)).AccessToken
 }
 
 const keyProviderType = "org.keycloak.keys.KeyProvider"

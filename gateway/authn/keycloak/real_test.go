@@ -1,10 +1,7 @@
 package keycloak_test
 
 import (
-	"encoding/json"
 	"fmt"
-	"net/http"
-	"net/url"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,6 +11,7 @@ import (
 
 	"github.com/muster-fleet/muster/gateway/authn"
 	"github.com/muster-fleet/muster/gateway/authn/keycloak"
+	"github.com/muster-fleet/muster/gateway/authn/keycloak/keycloaktest"
 	"github.com/muster-fleet/muster/proto/fault"
 	"github.com/muster-fleet/muster/workers/token"
 )
