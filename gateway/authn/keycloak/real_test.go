@@ -29,6 +29,7 @@ func TestRealKeycloak(t *testing.T) {
 		{"service account", testServiceAccount},
 		{"other tokens of the realm", testOtherTokens},
 		{"exchange", testExchange},
+		{"person", testPerson},
 		{"directory", testDirectory},
 		{"rotation and withdrawal under load", testRotation},
 		{"hung, then dead", testOutage},
