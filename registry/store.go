@@ -21,6 +21,7 @@ type Store interface {
 	StepReader
 	RunReader
 	RunKeeper
+	AccessKeeper
 	// Close releases everything; calls under way fail. Closing twice is fine.
 	Close(ctx context.Context) error
 }
@@ -64,6 +65,7 @@ type Tx interface {
 	WorkerTx
 	RulesTx
 	TransformationTx
+	AccessTx
 	StateTx
 	// SetGateway stores the uuid under which this fleet's gateways answer.
 	SetGateway(ctx context.Context, id WorkerID) error
@@ -124,6 +126,14 @@ type AccessTx interface {
 	// memberships and tokens, none of which d lists. No key is both put and gone,
 	// also not by way of what goes along.
 	ApplyAccess(ctx context.Context, d *access.Delta) error
+}
+
+// AccessKeeper notes what is no change of who may do what.
+type AccessKeeper interface {
+	// TouchToken notes that a token was used, unless a later use is noted already.
+	// It is no new revision and no row of the audit log; a token that is not there is
+	// left out of account.
+	TouchToken(ctx context.Context, id access.ID, at time.Time, address string) error
 }
 
 // RuleTx is what a transaction does with rules and the model. It is told what to

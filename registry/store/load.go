@@ -48,6 +48,9 @@ func (d *Database) load(ctx context.Context, tx *sql.Tx, since, own registry.Rev
 	if err := d.loadRules(ctx, tx, since, &c); err != nil {
 		return nil, err
 	}
+	if err := d.loadAccess(ctx, tx, since, &c); err != nil {
+		return nil, err
+	}
 	return &c, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"iter"
 
 	"github.com/duckdb/duckdb-go/v2"
+	"github.com/google/uuid"
 )
 
 // appendRows is store.Engine.Append by DuckDB's appender, which takes a million
@@ -31,6 +32,11 @@ func appendRows(
 			if n++; n%1000 == 0 && ctx.Err() != nil {
 				err = ctx.Err()
 				break
+			}
+			for i, v := range row {
+				if id, is := v.(uuid.UUID); is {
+					row[i] = id[:] // what the appender takes for one
+				}
 			}
 			if err = a.AppendRow(row...); err != nil {
 				break

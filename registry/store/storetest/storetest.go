@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/muster-fleet/muster/registry"
+	"github.com/muster-fleet/muster/registry/audit"
 )
 
 // Open opens a store over the same data each time.
@@ -30,6 +31,10 @@ type Backend struct {
 	OpenAt OpenAt
 	// Forgetful is OpenAt with deletions remembered for Remembered revisions.
 	Forgetful OpenAt
+	// Chained is OpenAt with the keys of the audit log; nil for none.
+	Chained func(ctx context.Context, place string, log *slog.Logger, keys *audit.Keys) (registry.Store, error)
+	// Behind runs statements at a place where no store is open: behind its back.
+	Behind func(t testing.TB, place string, statements ...string)
 	// Shared says that several may be open over the same data at once.
 	Shared bool
 }
@@ -51,6 +56,8 @@ func Run(t *testing.T, b Backend) {
 		tests map[string]func(*testing.T, Backend)
 	}{
 		{"Store", storeTests()},
+		{"Access", accessStoreTests()},
+		{"Audit", auditTests()},
 		{"Service", serviceTests()},
 		{"Following", followTests()},
 		{"Update", updateTests()},
