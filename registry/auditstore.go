@@ -35,6 +35,15 @@ type AuditEnd struct {
 	MAC    []byte
 }
 
+// AuditBounds is which rows of the audit log there are, as of one moment.
+type AuditBounds struct {
+	// First and Last are the least and the greatest number of a row, 0 without rows.
+	First, Last int64
+	// LastHead is the greatest number of a stored head; 0 without heads.
+	LastHead int64
+	End      AuditEnd
+}
+
 // AuditKeeper reads the audit log, and what belongs to its chain.
 type AuditKeeper interface {
 	// AuditFind returns the rows that meet a query, in the order of their numbers or
@@ -43,9 +52,8 @@ type AuditKeeper interface {
 	// AuditScan calls take with each row numbered from first to last, in order, and
 	// stops at its first error, which it returns. The entry is used again.
 	AuditScan(ctx context.Context, first, last int64, take func(e *AuditEntry) error) error
-	// AuditBounds returns the least and the greatest number there is, both 0 without
-	// rows, and the chain's end, as of one moment.
-	AuditBounds(ctx context.Context) (first, last int64, end AuditEnd, err error)
+	// AuditBounds returns which rows there are.
+	AuditBounds(ctx context.Context) (AuditBounds, error)
 	// AuditHeads returns at most limit heads numbered after one, in order.
 	AuditHeads(ctx context.Context, after int64, limit int) ([]audit.Head, error)
 	// AuditChain are the keys that rows are chained with; nil without keys.
@@ -57,9 +65,9 @@ type AuditKeeper interface {
 type AuditTx interface {
 	// Audit appends to the audit log; number, mac and key id are given by the store.
 	Audit(ctx context.Context, e AuditEntry) error
-	// SealAudit signs and stores the head of the chain's end; ok is false when there
-	// is no row with a mac, or when that head is stored already.
-	SealAudit(ctx context.Context) (head audit.Head, ok bool, err error)
+	// SealAudit signs and stores the head of the chain's end, as of a time; ok is false
+	// when there is no row with a mac, or when that head is stored already.
+	SealAudit(ctx context.Context, at time.Time) (head audit.Head, ok bool, err error)
 	// DropAudit removes all rows up to the newest stored head that was signed before
 	// a time and whose number is at most most above the least one, and the heads
 	// before it. It returns that head and how many rows went; ok is false when there

@@ -35,6 +35,12 @@ type Options struct {
 	// 10 s. A transaction that has begun is not given up when its caller goes
 	// away: what becomes of it would be unknown.
 	WriteTimeout time.Duration
+	// RefusalInterval is how often counted refusals are written to the audit log; 0
+	// means a minute.
+	RefusalInterval time.Duration
+	// AuditRetention is how long rows of the audit log are kept; 0 keeps them for
+	// ever. What goes, goes in whole signed segments.
+	AuditRetention time.Duration
 	// MinSecurityWorkers is filter.minWorkers, for the warnings of Update and
 	// Deregister.
 	MinSecurityWorkers int
@@ -64,8 +70,12 @@ type Service struct {
 	rearm    chan struct{} // tells run that pauses may have changed
 	storeErr atomic.Pointer[fault.Error]
 
+	refused   refusals
+	verifying sync.Mutex
+
 	stop    context.CancelFunc
 	done    chan struct{} // run has ended
+	kept    chan struct{} // keepAudit has ended
 	closing chan struct{} // no more turns are given
 	closed  sync.Once
 }
@@ -86,6 +96,9 @@ func Open(ctx context.Context, store Store, o Options) (*Service, error) {
 	if o.SweepInterval <= 0 {
 		o.SweepInterval = time.Hour
 	}
+	if o.RefusalInterval <= 0 {
+		o.RefusalInterval = time.Minute
+	}
 	if o.WriteTimeout <= 0 {
 		o.WriteTimeout = 10 * time.Second
 	}
@@ -95,7 +108,7 @@ func Open(ctx context.Context, store Store, o Options) (*Service, error) {
 		now:   func() time.Time { return o.Clock().UTC().Truncate(time.Microsecond) },
 		turn:  make(chan struct{}, 1),
 		rearm: make(chan struct{}, 1),
-		done:  make(chan struct{}), closing: make(chan struct{}),
+		done:  make(chan struct{}), kept: make(chan struct{}), closing: make(chan struct{}),
 	}
 	s.turn <- struct{}{}
 	if o.GatewayID != "" {
@@ -115,6 +128,7 @@ func Open(ctx context.Context, store Store, o Options) (*Service, error) {
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
 	go s.run(run)
+	go s.keepAudit(run)
 	return s, nil
 }
 
@@ -165,8 +179,10 @@ func (s *Service) Close(ctx context.Context) error {
 	var err error
 	s.closed.Do(func() {
 		s.stop()
-		close(s.closing)
 		<-s.done
+		<-s.kept
+		s.sealAudit(ctx)
+		close(s.closing)
 		s.watch.close()
 		select {
 		case <-s.turn: // never given back: nobody writes after this

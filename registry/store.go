@@ -18,6 +18,7 @@ type Store interface {
 	Loader
 	Writer
 	Auditor
+	AuditKeeper
 	StepReader
 	RunReader
 	RunKeeper
@@ -71,8 +72,7 @@ type Tx interface {
 	SetGateway(ctx context.Context, id WorkerID) error
 	// Gateway returns that uuid; empty before it was set.
 	Gateway(ctx context.Context) (WorkerID, error)
-	// Audit appends to the audit log; the number is given by the store.
-	Audit(ctx context.Context, e AuditEntry) error
+	AuditTx
 }
 
 // WorkerTx is what a transaction does with workers. A url is compared by its

@@ -96,12 +96,14 @@ func (v *Verifier) Row(r *Row, mac []byte) {
 		v.unchained(r)
 	} else {
 		v.used(r)
+		whole := true
 		if v.keys.Has(r.KeyID) {
-			v.chained(r, mac)
+			whole = v.chained(r, mac)
 		} else {
 			v.extend(UnknownKey, r.Number, fmt.Sprintf("is chained with a key that was not given: %.16q", r.KeyID))
 		}
-		v.known, v.stored = v.compare(v.known, r.Number+v.shift, mac), v.compare(v.stored, r.Number+v.shift, mac)
+		v.known = v.compare(v.known, r.Number+v.shift, mac, whole)
+		v.stored = v.compare(v.stored, r.Number+v.shift, mac, whole)
 	}
 	v.remember(mac)
 }
@@ -217,12 +219,12 @@ func (v *Verifier) extend(k Kind, n int64, what string) {
 }
 
 // compare compares a row with the head of its number and drops the heads up to it,
-// which are in order.
-func (v *Verifier) compare(heads []Head, n int64, mac []byte) []Head {
+// which are in order. Of a row that is not whole enough is said already.
+func (v *Verifier) compare(heads []Head, n int64, mac []byte, whole bool) []Head {
 	for ; len(heads) > 0 && heads[0].Number <= n; heads = heads[1:] {
 		h := &heads[0]
-		if h.Number < n {
-			continue // its row is missing, which has been noted
+		if h.Number < n || !whole {
+			continue // its row is missing or altered, which has been noted
 		}
 		v.report.Heads++
 		if !bytes.Equal(h.MAC, mac) {
@@ -255,18 +257,21 @@ func (v *Verifier) fits(r *Row, mac, prev []byte, n int64) bool {
 	return bytes.Equal(v.mac(prev, &as), mac)
 }
 
-// chained checks a row against the one before.
-func (v *Verifier) chained(r *Row, mac []byte) {
+// chained checks a row against the one before. It reports whether nothing speaks
+// against the row.
+func (v *Verifier) chained(r *Row, mac []byte) bool {
 	if v.lost {
-		return // the row before is gone, which has been noted
+		return true // the row before is gone, which has been noted
 	}
 	if v.fits(r, mac, v.macs[0], r.Number+v.shift) {
 		v.trial = 0
-		return
+		return true
 	}
-	if !v.shifted(r, mac) {
-		v.suspect(r, mac, v.macs[0])
+	if v.shifted(r, mac) {
+		return true
 	}
+	v.suspect(r, mac, v.macs[0])
+	return false
 }
 
 // End takes the chain's end as the store's state has it, apart from the rows: the

@@ -12,6 +12,7 @@ import (
 
 	"github.com/muster-fleet/muster/proto/fault"
 	"github.com/muster-fleet/muster/registry"
+	"github.com/muster-fleet/muster/registry/audit"
 )
 
 // KeepDeletions is for how many revisions a store remembers what was deleted,
@@ -43,6 +44,8 @@ type Engine struct {
 	// KeepDeletions is for how many revisions deletions are remembered; 0 means
 	// the constant of that name.
 	KeepDeletions int
+	// Chain are the keys that the audit log is chained with; nil chains it without.
+	Chain *audit.Keys
 }
 
 // Database implements all roles of registry.Store but Changed and Close.
@@ -73,6 +76,7 @@ func (d *Database) Write(ctx context.Context, fn func(context.Context, registry.
 	}
 	defer d.unlock()
 	var rev registry.Revision
+	var heads []audit.Head
 	conn, err := d.db.Conn(ctx)
 	if err != nil {
 		return 0, d.explain("begin a transaction", err)
@@ -96,7 +100,7 @@ func (d *Database) Write(ctx context.Context, fn func(context.Context, registry.
 		if err := fn(ctx, t); err != nil {
 			return err
 		}
-		rev = t.rev
+		rev, heads = t.rev, t.heads
 		if d.engine.AfterChange == nil {
 			return nil
 		}
@@ -108,6 +112,7 @@ func (d *Database) Write(ctx context.Context, fn func(context.Context, registry.
 	if err != nil {
 		return 0, err
 	}
+	d.tellHeads(ctx, heads)
 	return rev, nil
 }
 

@@ -78,21 +78,6 @@ func (d *Database) loadWorkers(ctx context.Context, tx *sql.Tx, since registry.R
 	return d.explain("read the deletions", err)
 }
 
-// AuditTrail implements registry.Auditor.
-func (d *Database) AuditTrail(ctx context.Context, after int64, limit int) ([]registry.AuditEntry, error) {
-	rows, err := d.db.QueryContext(ctx, `SELECT number, id, revision, happened, actor_subject, actor_issuer, actor_name,
-		request_id, address, action, resource, before_json, after_json, result
-		FROM audit_log WHERE number > $1 ORDER BY number LIMIT $2`, after, limit)
-	if err != nil {
-		return nil, d.explain("read the audit log", err)
-	}
-	all, err := collect(rows, scanAudit)
-	if err != nil {
-		return nil, d.explain("read the audit log", err)
-	}
-	return all, nil
-}
-
 // scanner is a row of either a single or a multiple row query.
 type scanner interface{ Scan(dest ...any) error }
 
@@ -140,24 +125,6 @@ func scanWorker(row scanner) (*registry.Worker, error) {
 		w.Quarantined = &registry.Quarantine{Reason: reason.String, Since: utc(quarantined.Time)}
 	}
 	return &w, nil
-}
-
-func scanAudit(row scanner) (registry.AuditEntry, error) {
-	var e registry.AuditEntry
-	var before, after sql.NullString
-	err := row.Scan(&e.Number, &e.ID, &e.Revision, &e.At, &e.Actor.Subject, &e.Actor.Issuer, &e.Actor.Username,
-		&e.Actor.RequestID, &e.Actor.Address, &e.Action, &e.Resource, &before, &after, &e.Result)
-	if err != nil {
-		return registry.AuditEntry{}, err
-	}
-	e.At = utc(e.At)
-	if before.Valid {
-		e.Before = []byte(before.String)
-	}
-	if after.Valid {
-		e.After = []byte(after.String)
-	}
-	return e, nil
 }
 
 // utc makes times comparable with ==; the zero time stays zero.

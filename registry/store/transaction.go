@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/muster-fleet/muster/registry"
+	"github.com/muster-fleet/muster/registry/audit"
 )
 
 // transaction implements registry.Tx.
@@ -20,6 +21,9 @@ type transaction struct {
 	explain func(doing string, err error) error
 	load    func(ctx context.Context, tx *sql.Tx, since, own registry.Revision) (*registry.Changes, error)
 	patient bool // Patient has been asked
+	// end is where the audit log ends; nil before it was read. heads were stored.
+	end   *registry.AuditEnd
+	heads []audit.Head
 }
 
 var _ registry.Tx = (*transaction)(nil)
@@ -38,10 +42,6 @@ var (
 	revisions = counter{
 		move: `UPDATE registry_state SET revision = revision + 1 WHERE id = 1`,
 		read: `SELECT revision FROM registry_state WHERE id = 1`,
-	}
-	auditNumbers = counter{
-		move: `UPDATE registry_state SET audited = audited + 1 WHERE id = 1`,
-		read: `SELECT audited FROM registry_state WHERE id = 1`,
 	}
 )
 
@@ -219,24 +219,6 @@ func (t *transaction) SetGateway(ctx context.Context, id registry.WorkerID) erro
 func (t *transaction) Gateway(ctx context.Context) (id registry.WorkerID, err error) {
 	err = t.tx.QueryRowContext(ctx, `SELECT gateway FROM registry_state WHERE id = 1`).Scan(&id)
 	return id, t.explain("read the gateway's uuid", err)
-}
-
-// Audit implements registry.Tx.
-func (t *transaction) Audit(ctx context.Context, e registry.AuditEntry) error {
-	var err error
-	if e.Number, err = t.count(ctx, auditNumbers); err != nil {
-		return err
-	}
-	_, err = t.tx.ExecContext(ctx, `INSERT INTO audit_log (number, id, revision, happened, actor_subject, actor_issuer,
-		actor_name, request_id, address, action, resource, before_json, after_json, result)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
-		e.Number, e.ID, int64(t.rev), e.At.UTC(), e.Actor.Subject, e.Actor.Issuer, e.Actor.Username,
-		e.Actor.RequestID, e.Actor.Address, e.Action, e.Resource, nullJSON(e.Before), nullJSON(e.After), e.Result)
-	return t.explain("write to the audit log", err)
-}
-
-func nullJSON(data []byte) sql.NullString {
-	return sql.NullString{String: string(data), Valid: data != nil}
 }
 
 // Revision implements registry.StateTx.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/muster-fleet/muster/proto/fault"
 	"github.com/muster-fleet/muster/registry"
+	"github.com/muster-fleet/muster/registry/audit"
 	"github.com/muster-fleet/muster/registry/store"
 )
 
@@ -36,6 +37,8 @@ type Options struct {
 	// KeepDeletions is for how many revisions deletions are remembered; 0 means
 	// 100,000.
 	KeepDeletions int
+	// Chain are the keys that the audit log is chained with; nil chains it without.
+	Chain *audit.Keys
 
 	migrations fs.FS // for tests; nil means the embedded ones
 }
@@ -79,7 +82,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 		return nil, errors.Join(err, lock.release())
 	}
 	engine := store.Engine{
-		Name: path, Explain: explainer(path), OneWriter: true, KeepDeletions: o.KeepDeletions, Append: appendRows,
+		Name: path, Explain: explainer(path), OneWriter: true, KeepDeletions: o.KeepDeletions, Chain: o.Chain, Append: appendRows,
 	}
 	return &Store{Database: store.New(db, engine, o.Logger), db: db, lock: lock}, nil
 }

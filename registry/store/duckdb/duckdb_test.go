@@ -2,6 +2,7 @@ package duckdb_test
 
 import (
 	"context"
+	"database/sql"
 	"log/slog"
 	"path/filepath"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/muster-fleet/muster/registry"
+	"github.com/muster-fleet/muster/registry/audit"
 	"github.com/muster-fleet/muster/registry/store/duckdb"
 	"github.com/muster-fleet/muster/registry/store/storetest"
 )
@@ -39,5 +41,30 @@ func TestStore(t *testing.T) {
 			}
 			return s, nil
 		},
+		Chained: func(ctx context.Context, place string, log *slog.Logger, keys *audit.Keys) (registry.Store, error) {
+			s, err := duckdb.Open(ctx, place, duckdb.Options{Logger: log, Chain: keys})
+			if err != nil {
+				return nil, err
+			}
+			return s, nil
+		},
+		Behind: behind,
 	})
+}
+
+// behind runs statements on the file itself.
+func behind(t testing.TB, place string, statements ...string) {
+	t.Helper()
+	db, err := sql.Open("duckdb", place)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range statements {
+		if _, err := db.ExecContext(t.Context(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/muster-fleet/muster/proto/fault"
 	"github.com/muster-fleet/muster/registry"
+	"github.com/muster-fleet/muster/registry/audit"
 	"github.com/muster-fleet/muster/registry/store"
 )
 
@@ -39,6 +40,8 @@ type Options struct {
 	// KeepDeletions is for how many revisions deletions are remembered; 0 means
 	// 100,000.
 	KeepDeletions int
+	// Chain are the keys that the audit log is chained with; nil chains it without.
+	Chain *audit.Keys
 
 	migrations fs.FS // for tests; nil means the embedded ones
 }
@@ -84,7 +87,7 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 		Explain: func(err error) error { return explain(name, err) },
 		// One state throughout, however many queries it takes.
 		ReadOptions: &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
-		AfterChange: notify, KeepDeletions: o.KeepDeletions, Append: copyRows, Patient: patient,
+		AfterChange: notify, KeepDeletions: o.KeepDeletions, Chain: o.Chain, Append: copyRows, Patient: patient,
 	}, o.Logger)
 	return s, nil
 }

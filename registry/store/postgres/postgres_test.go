@@ -6,7 +6,10 @@ import (
 	"os"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/muster-fleet/muster/registry"
+	"github.com/muster-fleet/muster/registry/audit"
 	"github.com/muster-fleet/muster/registry/store/postgres"
 	"github.com/muster-fleet/muster/registry/store/postgres/pgtest"
 	"github.com/muster-fleet/muster/registry/store/storetest"
@@ -36,6 +39,31 @@ func TestStore(t *testing.T) {
 			}
 			return s, nil
 		},
+		Chained: func(ctx context.Context, place string, log *slog.Logger, keys *audit.Keys) (registry.Store, error) {
+			s, err := postgres.Open(ctx, place, postgres.Options{Logger: log, Chain: keys})
+			if err != nil {
+				return nil, err
+			}
+			return s, nil
+		},
+		Behind: behind,
 		Shared: true,
 	})
+}
+
+// behind runs statements on the database itself.
+func behind(t testing.TB, place string, statements ...string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), place)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range statements {
+		if _, err := conn.Exec(t.Context(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+	if err := conn.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }
