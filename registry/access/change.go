@@ -1,9 +1,6 @@
 package access
 
-import (
-	"sync"
-	"unique"
-)
+import "unique"
 
 // With returns the set after a change: first what is gone is taken out, a group
 // with its members and grants, a user with their memberships and tokens; then
@@ -33,16 +30,14 @@ func (s *Set) With(d *Delta) *Set {
 	for i := range d.Tokens {
 		c.putToken(d.Tokens[i])
 	}
-	c.next.admin, c.next.everyone = c.next.GroupByName(Admin), c.next.GroupByName(Everyone)
+	c.next.admin, _ = c.next.names.get(Admin)
+	c.next.everyone, _ = c.next.names.get(Everyone)
 	return c.next
 }
 
 // fork returns a set of the same things that may be changed.
 func (s *Set) fork() *Set {
-	s.forking.Lock()
-	defer s.forking.Unlock()
 	return &Set{
-		forking:   sync.Mutex{},
 		people:    s.people.copied(),
 		bodies:    s.bodies.copied(),
 		resources: s.resources.copied(),
@@ -55,6 +50,8 @@ func (s *Set) fork() *Set {
 		groups:    s.groups.copied(),
 		grants:    s.grants.copied(),
 		members:   s.members,
+		numbered:  s.numbered,
+		free:      s.free,
 	}
 }
 
@@ -70,8 +67,8 @@ func (c *change) person(id ID) *person {
 	if p == nil || p.made == c.made {
 		return p
 	}
-	p = &person{made: c.made, user: p.user, memberships: p.memberships.copied(), tokens: p.tokens.copied()}
-	c.next.people.put(p)
+	p = p.copied(c.made)
+	c.next.people.put(id, p, c.made)
 	return p
 }
 
@@ -81,8 +78,8 @@ func (c *change) body(id ID) *body {
 	if b == nil || b.made == c.made {
 		return b
 	}
-	b = &body{made: c.made, group: b.group, members: b.members.copied(), grants: b.grants.copied(), people: b.people}
-	c.next.bodies.put(b)
+	b = b.copied(c.made)
+	c.next.bodies.put(id, b, c.made)
 	return b
 }
 
@@ -92,8 +89,8 @@ func (c *change) resource(key resourceKey) *resource {
 	if r == nil || r.made == c.made {
 		return r
 	}
-	r = &resource{made: c.made, name: r.name, shares: r.shares.copied()}
-	c.next.resources.put(r)
+	r = r.copied(c.made)
+	c.next.resources.put(key, r, c.made)
 	return r
 }
 
@@ -121,15 +118,16 @@ func (c *change) removeGroup(id ID) {
 		return
 	}
 	for m := range b.members.all() {
-		c.person(m.User).memberships.remove(membership{id, m.Member})
+		c.person(m.User).leave(membership{m.Member, b.number})
 		c.next.members--
 	}
 	for g := range b.grants.all() {
-		c.unshare(g.Grant)
+		c.unshare(g.Grant, b.number)
 		c.next.grants.remove(g)
 	}
 	c.forgetName(b.group)
-	c.next.bodies.remove(id)
+	c.next.bodies.remove(id, c.made)
+	c.next.free = &numbers{b.number, c.next.free}
 }
 
 func (c *change) removeUser(id ID) {
@@ -146,7 +144,7 @@ func (c *change) removeUser(id ID) {
 	}
 	c.forgetUser(p.user)
 	c.next.users.remove(userItem{p.user})
-	c.next.people.remove(id)
+	c.next.people.remove(id, c.made)
 }
 
 func (c *change) removeMember(k MemberKey) {
@@ -154,7 +152,7 @@ func (c *change) removeMember(k MemberKey) {
 	if m == nil {
 		return
 	}
-	c.person(k.User).memberships.remove(membership{k.Group, m})
+	c.person(k.User).leave(membership{m, c.next.body(k.Group).number})
 	c.leave(m)
 	c.next.members--
 }
@@ -181,17 +179,19 @@ func (c *change) removeGrant(id ID) {
 	if g == nil {
 		return
 	}
-	c.body(g.Group).grants.remove(grantItem{g})
-	c.unshare(g)
+	b := c.body(g.Group)
+	b.grants.remove(grantItem{g})
+	c.unshare(g, b.number)
 	c.next.grants.remove(grantItem{g})
 }
 
 // unshare takes a grant from its resource, and the resource with the last one.
-func (c *change) unshare(g *Grant) {
-	r := c.resource(resourceKey{g.Type, g.Resource})
-	r.shares.remove(share{g.Group, g})
-	if r.shares.len() == 0 {
-		c.next.resources.remove(r.name)
+func (c *change) unshare(g *Grant, group uint32) {
+	key := resourceKey{g.Type, g.Resource}
+	r := c.resource(key)
+	r.remove(group)
+	if r.len() == 0 {
+		c.next.resources.remove(key, c.made)
 	}
 }
 
@@ -205,16 +205,16 @@ func (c *change) removeToken(id ID) {
 }
 
 func (c *change) forgetToken(t *Token) {
-	c.next.tokens.remove(t.ID)
+	c.next.tokens.remove(t.ID, c.made)
 	if c.next.TokenByDigest(t.Digest) == t {
-		c.next.digests.remove(t.Digest)
+		c.next.digests.remove(t.Digest, c.made)
 	}
 }
 
 // forgetUser takes a user out of the indexes by what may change.
 func (c *change) forgetUser(u *User) {
 	if u.Bound() && c.next.UserOf(u.Issuer, u.Subject) == u {
-		c.next.bound.remove(subjectKey{u.Issuer, u.Subject})
+		c.next.bound.remove(subjectKey{u.Issuer, u.Subject}, c.made)
 	}
 	if folded := FoldEmail(u.Email); folded != "" {
 		c.next.emails.remove(emailItem{folded, u})
@@ -224,7 +224,7 @@ func (c *change) forgetUser(u *User) {
 // forgetName takes a group out of the indexes by name.
 func (c *change) forgetName(g *Group) {
 	if c.next.GroupByName(g.Name) == g {
-		c.next.names.remove(g.Name)
+		c.next.names.remove(g.Name, c.made)
 		c.next.groups.remove(groupItem{g})
 	}
 }
@@ -242,15 +242,15 @@ func (c *change) putUsers(users []User) {
 		u.Issuer = intern(u.Issuer)
 		p := c.person(u.ID)
 		if p == nil {
-			p = &person{made: c.made, user: &u}
-			c.next.people.put(p)
+			p = &person{made: c.made, id: u.ID, user: &u}
+			c.next.people.put(u.ID, p, c.made)
 		} else {
 			c.forgetUser(p.user) // the delta may name a user twice
 			p.user = &u
 		}
 		c.next.users.put(userItem{&u})
 		if u.Bound() {
-			c.next.bound.put(boundItem{&u})
+			c.next.bound.put(subjectKey{u.Issuer, u.Subject}, boundItem{&u}, c.made)
 		}
 		if folded := FoldEmail(u.Email); folded != "" {
 			c.next.emails.put(emailItem{folded, &u})
@@ -270,13 +270,13 @@ func (c *change) putGroups(groups []Group) {
 		g.CreatedBy = intern(g.CreatedBy)
 		b := c.body(g.ID)
 		if b == nil {
-			b = &body{made: c.made, group: &g}
-			c.next.bodies.put(b)
+			b = &body{made: c.made, group: &g, number: c.number()}
+			c.next.bodies.put(g.ID, b, c.made)
 		} else {
 			c.forgetName(b.group)
 			b.group = &g
 		}
-		c.next.names.put(nameItem{&g})
+		c.next.names.put(g.Name, nameItem{&g, b.number}, c.made)
 		c.next.groups.put(groupItem{&g})
 	}
 }
@@ -287,14 +287,23 @@ func (c *change) putMember(m Member) {
 		return
 	}
 	m.Source, m.AddedBy = Source(intern(string(m.Source))), intern(m.AddedBy)
-	if _, there := p.memberships.find(membership{m.Group, &m}); !there {
-		c.next.members++
-	}
 	if !b.has(m.User) {
 		b.people++
 	}
-	p.memberships.put(membership{m.Group, &m})
+	if p.join(membership{&m, b.number}) {
+		c.next.members++
+	}
 	b.members.put(memberItem{&m})
+}
+
+// number is one that no group has.
+func (c *change) number() uint32 {
+	if f := c.next.free; f != nil {
+		c.next.free = f.next
+		return f.number
+	}
+	c.next.numbered++
+	return c.next.numbered
 }
 
 func (c *change) putGrant(g Grant) {
@@ -310,11 +319,14 @@ func (c *change) putGrant(g Grant) {
 	key := resourceKey{g.Type, g.Resource}
 	r := c.resource(key)
 	if r == nil {
-		r = &resource{made: c.made, name: key}
-		c.next.resources.put(r)
+		r = newResource(key, c.made)
+		c.next.resources.put(key, r, c.made)
 	}
-	g.Type, g.Resource = r.name.typ, r.name.id
-	r.shares.put(share{g.Group, &g})
+	for other := range r.all() {
+		g.Resource = other.Resource // one text for all
+		break
+	}
+	r.put(newShare(&g, b.number))
 	b.grants.put(grantItem{&g})
 	c.next.grants.put(grantItem{&g})
 }
@@ -326,8 +338,8 @@ func (c *change) putToken(t Token) {
 		return
 	}
 	p.tokens.put(tokenItem{&t})
-	c.next.tokens.put(tokenItem{&t})
-	c.next.digests.put(digestItem{&t})
+	c.next.tokens.put(t.ID, tokenItem{&t}, c.made)
+	c.next.digests.put(t.Digest, digestItem{&t}, c.made)
 }
 
 // intern returns one copy of a text that many things share.

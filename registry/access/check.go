@@ -26,7 +26,7 @@ func (w *Who) counts(m *Member) bool { return w.Sync || m.Source != SourceSync }
 // or by a stored membership. Nobody is while there is no such group. Whether the
 // user is active is for the caller to have asked.
 func (s *Set) IsAdmin(w *Who) bool {
-	if s == nil || w == nil || s.admin == nil {
+	if s == nil || w == nil || s.admin.Group == nil {
 		return false
 	}
 	for _, name := range w.Named {
@@ -34,32 +34,11 @@ func (s *Set) IsAdmin(w *Who) bool {
 			return true
 		}
 	}
-	return w.User != nil && s.person(w.User.ID).in(s.admin.ID, w)
-}
-
-// in reports whether a user, who may be nil, is a member by a source that counts.
-func (p *person) in(group ID, w *Who) bool {
-	if p == nil {
+	if w.User == nil {
 		return false
 	}
-	if p.memberships.many == nil {
-		of := p.memberships.few
-		for i := firstOf(of, group); i < len(of) && of[i].group == group; i++ {
-			if w.counts(of[i].Member) {
-				return true
-			}
-		}
-		return false
-	}
-	for m := range p.memberships.from(membership{group, &Member{}}) {
-		if m.group != group {
-			return false
-		}
-		if w.counts(m.Member) {
-			return true
-		}
-	}
-	return false
+	p, there := s.people.get(w.User.ID)
+	return there && p.inBy(s.admin.number, w)
 }
 
 // Allows reports whether one of somebody's groups, or Everyone, has a grant in
@@ -73,40 +52,51 @@ func (s *Set) Allows(w *Who, typ, resource string, wildcard bool, now time.Time)
 		wildcard && resource != "*" && s.reaches(w, s.resource(typ, "*"), now)
 }
 
-// reaches asks each of the grants on a resource for its group, or each of the
-// groups for its grant, whichever are fewer.
+// reaches reports whether one of somebody's groups has a grant in force on a
+// resource, which may be nil.
 func (s *Set) reaches(w *Who, r *resource, now time.Time) bool {
 	if r == nil {
 		return false
 	}
-	if s.everyone != nil && r.open(s.everyone.ID, now) {
-		return true
-	}
 	if w.User != nil {
-		if p := s.person(w.User.ID); p != nil && p.reaches(w, r, now) {
+		if p, there := s.people.get(w.User.ID); there && p.reaches(w, r, now) {
 			return true
 		}
 	}
+	if s.everyone.Group != nil && r.open(s.everyone.number, now) {
+		return true
+	}
 	for _, name := range w.Named {
-		if g := s.GroupByName(name); g != nil && r.open(g.ID, now) {
+		if g, there := s.names.get(name); there && r.open(g.number, now) {
 			return true
 		}
 	}
 	return false
 }
 
-// reaches is Set.reaches for stored memberships.
+// reaches is Set.reaches for stored memberships: it asks each of the grants for
+// its group, or each of the groups for its grant, whichever are fewer.
 func (p *person) reaches(w *Who, r *resource, now time.Time) bool {
-	if r.shares.len() < p.memberships.len() {
-		for sh := range r.shares.all() {
-			if p.in(sh.group, w) && sh.InForce(now) {
+	if r.len() > p.groups() {
+		for _, e := range p.in[:p.inLen] {
+			if e.counts(w) && r.open(e.group(), now) {
+				return true
+			}
+		}
+		for e := range p.more.all() {
+			if e.counts(w) && r.open(e.group(), now) {
 				return true
 			}
 		}
 		return false
 	}
-	for m := range p.memberships.all() {
-		if w.counts(m.Member) && r.open(m.group, now) {
+	for i := range r.own[:r.ownLen] {
+		if p.inBy(r.own[i].group, w) && r.own[i].inForce(now) {
+			return true
+		}
+	}
+	for sh := range r.further.all() {
+		if p.inBy(sh.group, w) && sh.inForce(now) {
 			return true
 		}
 	}
@@ -114,22 +104,9 @@ func (p *person) reaches(w *Who, r *resource, now time.Time) bool {
 }
 
 // open reports whether a group has a grant in force.
-func (r *resource) open(group ID, now time.Time) bool {
-	sh, there := r.shares.find(share{group: group})
-	return there && sh.InForce(now)
-}
-
-// firstOf is where the memberships of a group begin.
-func firstOf(of []membership, group ID) int {
-	low, high := 0, len(of)
-	for low < high {
-		if mid := (low + high) / 2; compareID(of[mid].group, group) < 0 {
-			low = mid + 1
-		} else {
-			high = mid
-		}
-	}
-	return low
+func (r *resource) open(group uint32, now time.Time) bool {
+	sh, there := r.find(group)
+	return there && sh.inForce(now)
 }
 
 // Via yields the grants by which Allows holds, each once: those on the resource
@@ -171,8 +148,8 @@ func (s *Set) GroupsFor(w *Who) iter.Seq[*Group] {
 
 func (s *Set) groupsFor(w *Who) map[ID]*Group {
 	groups := map[ID]*Group{}
-	if s.everyone != nil {
-		groups[s.everyone.ID] = s.everyone
+	if s.everyone.Group != nil {
+		groups[s.everyone.ID] = s.everyone.Group
 	}
 	if w.User != nil {
 		for m := range s.GroupsOf(w.User.ID) {

@@ -9,56 +9,33 @@ import (
 // are in sets already.
 type stamp struct{ _ byte }
 
-// person is a user with what is theirs.
-type person struct {
-	made        *stamp
-	user        *User
-	memberships list[membership]
-	tokens      list[tokenItem]
-}
-
-func (p *person) key() ID { return p.user.ID }
-
 // body is a group with what belongs to it.
 type body struct {
-	made    *stamp
-	group   *Group
+	made  *stamp
+	group *Group
+	// number stands for the group where its id would take too much room. It is of
+	// this set and those made from it, and given again after the group is gone.
+	number  uint32
 	members list[memberItem]
 	grants  list[grantItem]
 	// people counts users, who may be members by several sources.
 	people int
 }
 
-func (b *body) key() ID { return b.group.ID }
-
-// resource is what grants are on.
-type resource struct {
-	made   *stamp
-	name   resourceKey
-	shares list[share]
+// copied is the same group, to be changed.
+func (b *body) copied(made *stamp) *body {
+	next := *b
+	next.made, next.members, next.grants = made, b.members.copied(), b.grants.copied()
+	return &next
 }
 
-type resourceKey struct{ typ, id string }
+func (b *body) is(id ID) bool { return b.group.ID == id }
 
-func (r *resource) key() resourceKey { return r.name }
-
-// membership is a user's membership; the group stands beside it for searches.
-type membership struct {
-	group ID
-	*Member
+// numbers are those that groups have given back.
+type numbers struct {
+	number uint32
+	next   *numbers
 }
-
-func (m membership) compare(o membership) int {
-	return cmp.Or(compareID(m.group, o.group), cmp.Compare(m.Source, o.Source))
-}
-
-// share is a grant on a resource; the group stands beside it for searches.
-type share struct {
-	group ID
-	*Grant
-}
-
-func (s share) compare(o share) int { return compareID(s.group, o.group) }
 
 // memberItem is a membership among those of its group.
 type memberItem struct{ *Member }
@@ -76,12 +53,12 @@ func (g grantItem) compare(o grantItem) int { return compareID(g.ID, o.ID) }
 type tokenItem struct{ *Token }
 
 func (t tokenItem) compare(o tokenItem) int { return compareID(t.ID, o.ID) }
-func (t tokenItem) key() ID                 { return t.ID }
+func (t tokenItem) is(id ID) bool           { return t.ID == id }
 
 // digestItem is a token found by its digest.
 type digestItem struct{ *Token }
 
-func (d digestItem) key() [32]byte { return d.Digest }
+func (d digestItem) is(digest [32]byte) bool { return d.Digest == digest }
 
 // userItem is a user among others, by id.
 type userItem struct{ *User }
@@ -93,7 +70,7 @@ type boundItem struct{ *User }
 
 type subjectKey struct{ issuer, subject string }
 
-func (b boundItem) key() subjectKey { return subjectKey{b.Issuer, b.Subject} }
+func (b boundItem) is(k subjectKey) bool { return b.Subject == k.subject && b.Issuer == k.issuer }
 
 // emailItem is a user among others, by folded e-mail address, then by id.
 type emailItem struct {
@@ -110,9 +87,12 @@ type groupItem struct{ *Group }
 
 func (g groupItem) compare(o groupItem) int { return cmp.Compare(g.Name, o.Name) }
 
-// nameItem is a group found by name.
-type nameItem struct{ *Group }
+// nameItem is a group found by name, with its number.
+type nameItem struct {
+	*Group
+	number uint32
+}
 
-func (n nameItem) key() string { return n.Name }
+func (n nameItem) is(name string) bool { return n.Name == name }
 
 func compareID(a, b ID) int { return bytes.Compare(a[:], b[:]) }

@@ -2,7 +2,7 @@ package access
 
 import (
 	"iter"
-	"sync"
+	"slices"
 )
 
 // Set is an immutable set of users, groups, memberships, grants and tokens. With
@@ -10,15 +10,13 @@ import (
 // to the change. Reading takes no lock; what is returned must not be written. The
 // zero value and nil are empty sets.
 type Set struct {
-	forking sync.Mutex // an index notes that it was copied
-
-	people    index[ID, *person]
-	bodies    index[ID, *body]
-	resources index[resourceKey, *resource]
-	bound     index[subjectKey, boundItem]
-	names     index[string, nameItem]
-	tokens    index[ID, tokenItem]
-	digests   index[[32]byte, digestItem]
+	people    table[ID, *person]
+	bodies    table[ID, *body]
+	resources table[resourceKey, *resource]
+	bound     table[subjectKey, boundItem]
+	names     table[string, nameItem]
+	tokens    table[ID, tokenItem]
+	digests   table[[32]byte, digestItem]
 
 	users  list[userItem]
 	emails list[emailItem]
@@ -26,8 +24,13 @@ type Set struct {
 	grants list[grantItem]
 
 	members int
-	// admin and everyone are the system groups, nil while there are none.
-	admin, everyone *Group
+	// admin and everyone are the system groups, their Group nil while there are
+	// none.
+	admin, everyone nameItem
+	// numbered is how many numbers of groups were ever given, free are those that
+	// were given back.
+	numbered uint32
+	free     *numbers
 }
 
 // UserCount is how many users there are.
@@ -35,7 +38,7 @@ func (s *Set) UserCount() int {
 	if s == nil {
 		return 0
 	}
-	return s.people.len()
+	return s.people.values
 }
 
 // GroupCount is how many groups there are.
@@ -43,7 +46,7 @@ func (s *Set) GroupCount() int {
 	if s == nil {
 		return 0
 	}
-	return s.bodies.len()
+	return s.bodies.values
 }
 
 // MemberTotal is how many memberships there are, of all groups and sources.
@@ -67,7 +70,7 @@ func (s *Set) TokenCount() int {
 	if s == nil {
 		return 0
 	}
-	return s.tokens.len()
+	return s.tokens.values
 }
 
 // User returns the user with this id, or nil.
@@ -181,7 +184,7 @@ func (s *Set) Member(k MemberKey) *Member {
 	if p == nil {
 		return nil
 	}
-	m, _ := p.memberships.find(membership{k.Group, &Member{MemberKey: k}})
+	m, _ := p.memberships.find(membership{Member: &Member{MemberKey: k}})
 	return m.Member
 }
 
@@ -246,11 +249,11 @@ func (s *Set) Grant(id ID) *Grant {
 // GrantFor returns the grant that a group has on a resource, or nil; it may have
 // expired.
 func (s *Set) GrantFor(group ID, typ, resource string) *Grant {
-	r := s.resource(typ, resource)
-	if r == nil {
+	b, r := s.body(group), s.resource(typ, resource)
+	if b == nil || r == nil {
 		return nil
 	}
-	g, _ := r.shares.find(share{group: group})
+	g, _ := r.find(b.number)
 	return g.Grant
 }
 
@@ -298,8 +301,13 @@ func (s *Set) GrantsTo(typ, resource string) iter.Seq[*Grant] {
 		if r == nil {
 			return
 		}
-		for g := range r.shares.all() {
-			if !yield(g.Grant) {
+		grants := make([]*Grant, 0, r.len())
+		for g := range r.all() {
+			grants = append(grants, g.Grant)
+		}
+		slices.SortFunc(grants, func(a, b *Grant) int { return compareID(a.Group, b.Group) })
+		for _, g := range grants {
+			if !yield(g) {
 				return
 			}
 		}

@@ -1,0 +1,134 @@
+package access
+
+import (
+	"cmp"
+	"iter"
+	"math"
+	"slices"
+	"time"
+)
+
+// resource is what grants are on. What a check reads lies together: the name, and
+// the grants while there are no more than two.
+type resource struct {
+	typ string
+	// id are the first bytes of short, or long if it does not fit.
+	length  uint8
+	short   [39]byte
+	own     [2]share
+	long    string
+	made    *stamp
+	ownLen  uint8
+	further list[share]
+}
+
+type resourceKey struct{ typ, id string }
+
+// tooLong is the length of an id that is not kept in short.
+const tooLong = math.MaxUint8
+
+func newResource(k resourceKey, made *stamp) *resource {
+	r := &resource{typ: k.typ, made: made, length: uint8(len(k.id))}
+	if len(k.id) > len(r.short) {
+		r.length, r.long = tooLong, k.id
+	}
+	copy(r.short[:], k.id)
+	return r
+}
+
+// is reports whether this is the resource's name.
+func (r *resource) is(k resourceKey) bool {
+	if r.length == tooLong {
+		return r.long == k.id && r.typ == k.typ
+	}
+	return string(r.short[:r.length]) == k.id && r.typ == k.typ
+}
+
+// copied is the same resource, to be changed.
+func (r *resource) copied(made *stamp) *resource {
+	next := *r
+	next.made, next.further = made, r.further.copied()
+	return &next
+}
+
+// share is a grant as a resource keeps it.
+type share struct {
+	// until is the second of the grant's end, the largest number if there is none.
+	until int64
+	*Grant
+	// group is the number of its group.
+	group uint32
+}
+
+func newShare(g *Grant, group uint32) share {
+	if g.Expires.IsZero() {
+		return share{math.MaxInt64, g, group}
+	}
+	return share{g.Expires.Unix(), g, group}
+}
+
+func (s share) compare(o share) int { return cmp.Compare(s.group, o.group) }
+
+// inForce is Grant.InForce, which is only asked in the second of the end.
+func (s *share) inForce(now time.Time) bool {
+	second := now.Unix()
+	return second < s.until || second == s.until && s.InForce(now)
+}
+
+func (r *resource) len() int { return int(r.ownLen) + r.further.len() }
+
+// find returns the share of a group by its number, or nil.
+func (r *resource) find(group uint32) (share, bool) {
+	for i := range r.own[:r.ownLen] {
+		if r.own[i].group == group {
+			return r.own[i], true
+		}
+	}
+	if r.further.len() == 0 {
+		return share{}, false
+	}
+	return r.further.find(share{group: group})
+}
+
+// all yields the shares by the numbers of their groups.
+func (r *resource) all() iter.Seq[share] {
+	if r.further.len() > 0 {
+		return r.further.all()
+	}
+	return slices.Values(r.own[:r.ownLen])
+}
+
+// put adds a share, in place of that of its group. More than two are all further.
+func (r *resource) put(s share) {
+	if _, there := r.find(s.group); there {
+		r.remove(s.group)
+	}
+	if r.len() < len(r.own) {
+		r.own[r.ownLen] = s
+		r.ownLen++
+		slices.SortFunc(r.own[:r.ownLen], share.compare)
+		return
+	}
+	for i := range r.own[:r.ownLen] {
+		r.further.put(r.own[i])
+	}
+	r.own, r.ownLen = [2]share{}, 0
+	r.further.put(s)
+}
+
+// remove takes the share of a group out.
+func (r *resource) remove(group uint32) {
+	if r.further.len() == 0 {
+		kept := slices.DeleteFunc(r.own[:r.ownLen], func(s share) bool { return s.group == group })
+		r.ownLen = uint8(len(kept))
+		return
+	}
+	r.further.remove(share{group: group})
+	if r.further.len() == len(r.own) {
+		for s := range r.further.all() {
+			r.own[r.ownLen] = s
+			r.ownLen++
+		}
+		r.further = list[share]{}
+	}
+}
