@@ -90,14 +90,21 @@ func writeName(sum hash.Hash, name string) {
 	_, _ = sum.Write([]byte{0})
 }
 
-// auditAs appends one row.
+// auditAs appends one row about what was done.
 func auditAs(ctx context.Context, tx Tx, actor Actor, action, resource string, at time.Time, before, after any) error {
+	return auditResult(ctx, tx, actor, action, resource, resultOK, at, before, after)
+}
+
+// auditResult appends one row.
+func auditResult(
+	ctx context.Context, tx Tx, actor Actor, action, resource, result string, at time.Time, before, after any,
+) error {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return fmt.Errorf("make an audit id: %w", err)
 	}
 	e := AuditEntry{
-		ID: id.String(), At: at, Actor: actor.storable(), Action: action, Resource: resource, Result: resultOK,
+		ID: id.String(), At: at, Actor: actor.storable(), Action: action, Resource: resource, Result: result,
 	}
 	for _, side := range []struct {
 		from any

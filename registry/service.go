@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/muster-fleet/muster/proto/fault"
 )
 
@@ -67,21 +65,23 @@ type Service struct {
 
 	snap     atomic.Pointer[Snapshot]
 	watch    watchers
+	work     *accessWork
 	rearm    chan struct{} // tells run that pauses may have changed
 	storeErr atomic.Pointer[fault.Error]
 
 	refused   refusals
 	verifying sync.Mutex
 
-	stop    context.CancelFunc
+	stop, stopWork context.CancelFunc
+
 	done    chan struct{} // run has ended
 	kept    chan struct{} // keepAudit has ended
 	closing chan struct{} // no more turns are given
 	closed  sync.Once
 }
 
-// Open loads the first snapshot, gives the fleet its uuid when it has none, and
-// starts to follow the store. ctx bounds the opening only. The store is closed
+// Open loads the first snapshot, gives the fleet its uuid and the system groups
+// when it has none, and starts to follow the store. ctx bounds the opening only. The store is closed
 // by Close, not by a failed Open.
 func Open(ctx context.Context, store Store, o Options) (*Service, error) {
 	if o.Inspector == nil || o.Logger == nil {
@@ -128,44 +128,39 @@ func Open(ctx context.Context, store Store, o Options) (*Service, error) {
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
 	go s.run(run)
+	s.work = newAccessWork(s)
+	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	s.stopWork = stopWork
+	go s.work.run(work)
 	go s.keepAudit(run)
 	return s, nil
 }
 
-// identify stores the fleet's uuid when it has none or another one is wished for.
+// identify stores what every fleet has: its uuid, when it has none or another one
+// is wished for, and the system groups.
 func (s *Service) identify(ctx context.Context) error {
 	have := s.stored // nobody else is there yet to take the turn
-	if have != "" && (s.opts.GatewayID == "" || s.opts.GatewayID == have) {
+	named := have != "" && (s.opts.GatewayID == "" || s.opts.GatewayID == have)
+	if named && seeded(s.Snapshot().Access) {
 		return nil
 	}
 	err := s.write(ctx, func(ctx context.Context, tx Tx) error {
-		have, err := tx.Gateway(ctx)
+		named, err := s.name(ctx, tx)
 		if err != nil {
 			return err
 		}
-		id := s.opts.GatewayID
-		if id == "" && have != "" {
+		snap, err := s.current(ctx, tx)
+		if err != nil {
+			return err
+		}
+		x := &decision{set: snap.Access, now: s.now(), actor: Muster()}
+		if err := x.seedGroups(); err != nil {
+			return err
+		}
+		if !named && x.delta.Empty() {
 			return errUnchanged // another replica was first
 		}
-		if id == "" {
-			if id, err = newID(); err != nil {
-				return err
-			}
-		}
-		if id == have {
-			return errUnchanged
-		}
-		if err := tx.SetGateway(ctx, id); err != nil {
-			return err
-		}
-		audit, err := uuid.NewV7()
-		if err != nil {
-			return err
-		}
-		return tx.Audit(ctx, AuditEntry{
-			ID: audit.String(), At: s.now(), Actor: Muster(), Action: ActionGateway,
-			Resource: "gateway:" + string(id), Result: resultOK,
-		})
+		return x.store(ctx, tx, &written{})
 	}, nil)
 	if err != nil && !errors.Is(err, errUnchanged) {
 		return err
@@ -173,11 +168,33 @@ func (s *Service) identify(ctx context.Context) error {
 	return s.refresh(ctx)
 }
 
+// name stores the fleet's uuid, and reports whether there was anything to store.
+func (s *Service) name(ctx context.Context, tx Tx) (done bool, err error) {
+	have, err := tx.Gateway(ctx)
+	if err != nil {
+		return false, err
+	}
+	id := s.opts.GatewayID
+	if have != "" && (id == "" || id == have) {
+		return false, nil
+	}
+	if id == "" {
+		if id, err = newID(); err != nil {
+			return false, err
+		}
+	}
+	if err := tx.SetGateway(ctx, id); err != nil {
+		return false, err
+	}
+	return true, auditAs(ctx, tx, Muster(), ActionGateway, "gateway:"+string(id), s.now(), nil, nil)
+}
+
 // Close stops following the store, ends all watches, waits for a change under
 // way, and closes the store. Further changes are refused; Snapshot still answers.
 func (s *Service) Close(ctx context.Context) error {
 	var err error
 	s.closed.Do(func() {
+		s.work.end(ctx, s.stopWork)
 		s.stop()
 		<-s.done
 		<-s.kept
@@ -190,6 +207,7 @@ func (s *Service) Close(ctx context.Context) error {
 			err = ctx.Err()
 		}
 		err = errors.Join(err, s.store.Close(ctx))
+		<-s.work.done
 	})
 	return err
 }

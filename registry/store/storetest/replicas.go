@@ -104,8 +104,8 @@ func testStartTogether(t *testing.T, b Backend) {
 			t.Error(err)
 		}
 	}
-	if n := len(trail(t, opened(t, open))); n != 1 {
-		t.Errorf("%d audit rows for one uuid", n)
+	if n := len(trail(t, opened(t, open))); n != 3 {
+		t.Errorf("%d audit rows for one uuid and two groups", n)
 	}
 }
 

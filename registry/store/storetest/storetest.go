@@ -59,6 +59,7 @@ func Run(t *testing.T, b Backend) {
 		{"Access", accessStoreTests()},
 		{"Audit", auditTests()},
 		{"Service", serviceTests()},
+		{"AccessService", accessServiceTests()},
 		{"Following", followTests()},
 		{"Update", updateTests()},
 		{"Replicas", replicaTests()},
