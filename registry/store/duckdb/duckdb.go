@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 
@@ -60,20 +59,7 @@ var _ registry.Store = (*Store)(nil)
 // holds the file, store_schema tells of a schema that does not fit, all else is
 // store_unavailable.
 func Open(ctx context.Context, path string, o Options) (*Store, error) {
-	if o.Logger == nil {
-		return nil, errors.New("duckdb: Options need a Logger")
-	}
-	if path == "" {
-		return nil, store.Unavailable("duckdb:", "has no path; write duckdb:PATH")
-	}
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return nil, store.Unavailable(path, "has no absolute path").Wrap(err)
-	}
-	if err := checkDirectory(filepath.Dir(path)); err != nil {
-		return nil, err
-	}
-	lock, err := lockFile(path)
+	path, lock, err := locked(path, o)
 	if err != nil {
 		return nil, err
 	}
@@ -140,26 +126,27 @@ func prepare(ctx context.Context, db *sql.DB, path string, o Options) error {
 }
 
 func migrate(ctx context.Context, db *sql.DB, path string, o Options) error {
-	migrations := o.migrations
-	if migrations == nil {
+	m, err := migrations(db, path, o)
+	if err != nil {
+		return err
+	}
+	return asFault(m.Up(ctx, db), path)
+}
+
+// migrations are those of a file; db may be nil for who only looks.
+func migrations(db *sql.DB, path string, o Options) (*store.Migrations, error) {
+	files := o.migrations
+	if files == nil {
 		var err error
-		if migrations, err = fs.Sub(embedded, "migrations"); err != nil {
-			return fmt.Errorf("the embedded migrations: %w", err)
+		if files, err = fs.Sub(embedded, "migrations"); err != nil {
+			return nil, fmt.Errorf("the embedded migrations: %w", err)
 		}
 	}
-	m := store.Migrations{
-		FS: migrations, Name: path, Logger: o.Logger,
+	return &store.Migrations{
+		FS: files, Name: path, Logger: o.Logger,
 		Exists: `SELECT count(*) FROM information_schema.tables WHERE table_name = $1`,
 		Before: func(ctx context.Context, version int64) error { return copyAside(ctx, db, path, version) },
-	}
-	if err := m.Up(ctx, db); err != nil {
-		var f *fault.Error
-		if errors.As(err, &f) {
-			return err
-		}
-		return openError(path, err)
-	}
-	return nil
+	}, nil
 }
 
 // copyAside keeps the file as it was before a migration, as path.before-vN. It is

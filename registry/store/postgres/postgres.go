@@ -135,9 +135,19 @@ func nameOf(config *pgxpool.Config) string {
 	return "postgres://" + net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))) + "/" + c.Database
 }
 
-// migrate brings the schema up to date over a connection of its own, since a
-// migration may take longer than a change may.
+// migrate brings the schema up to date.
 func migrate(ctx context.Context, config *pgxpool.Config, name string, o Options) error {
+	return withMigrations(ctx, config, name, o, func(ctx context.Context, m *store.Migrations, db *sql.DB) error {
+		return m.Up(ctx, db)
+	})
+}
+
+// withMigrations has the schema looked after over a connection of its own, since a
+// migration may take longer than a change may.
+func withMigrations(
+	ctx context.Context, config *pgxpool.Config, name string, o Options,
+	do func(ctx context.Context, m *store.Migrations, db *sql.DB) error,
+) error {
 	timeout := o.MigrateTimeout
 	if timeout <= 0 {
 		timeout = 5 * time.Minute
@@ -159,7 +169,7 @@ func migrate(ctx context.Context, config *pgxpool.Config, name string, o Options
 			return fmt.Errorf("the embedded migrations: %w", err)
 		}
 	}
-	err := m.Up(ctx, db)
+	err := do(ctx, &m, db)
 	var f *fault.Error
 	if err != nil && !errors.As(err, &f) {
 		err = explain(name, err)
