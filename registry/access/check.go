@@ -1,6 +1,7 @@
 package access
 
 import (
+	"hash/maphash"
 	"iter"
 	"time"
 )
@@ -67,8 +68,13 @@ func (s *Set) reaches(w *Who, r *resource, now time.Time) bool {
 		return true
 	}
 	for _, name := range w.Named {
-		if g, there := s.names.get(name); there && r.open(g.number, now) {
-			return true
+		// The number is in the bucket, the name elsewhere: it is compared when it
+		// would decide.
+		hash := maphash.Comparable(seed, name)
+		for _, g := range s.names.near(hash) {
+			if g.hash == hash && r.open(g.value.number, now) && g.value.is(name) {
+				return true
+			}
 		}
 	}
 	return false
@@ -83,6 +89,9 @@ func (p *person) reaches(w *Who, r *resource, now time.Time) bool {
 				return true
 			}
 		}
+		if p.inLen > 0 {
+			return false
+		}
 		for e := range p.more.all() {
 			if e.counts(w) && r.open(e.group(), now) {
 				return true
@@ -94,6 +103,9 @@ func (p *person) reaches(w *Who, r *resource, now time.Time) bool {
 		if p.inBy(r.own[i].group, w) && r.own[i].inForce(now) {
 			return true
 		}
+	}
+	if r.ownLen > 0 {
+		return false
 	}
 	for sh := range r.further.all() {
 		if p.inBy(sh.group, w) && sh.inForce(now) {

@@ -41,7 +41,12 @@ func (p *person) copied(made *stamp) *person {
 }
 
 // groups is how many groups the user is in, by any source.
-func (p *person) groups() int { return int(p.inLen) + p.more.len() }
+func (p *person) groups() int {
+	if p.inLen > 0 {
+		return int(p.inLen)
+	}
+	return p.more.len()
+}
 
 // inBy reports whether the user is in a group by a source that counts.
 func (p *person) inBy(group uint32, w *Who) bool {
@@ -50,7 +55,7 @@ func (p *person) inBy(group uint32, w *Who) bool {
 			return e.counts(w)
 		}
 	}
-	if p.more.len() == 0 {
+	if p.inLen > 0 {
 		return false
 	}
 	e, there := p.more.find(newEntry(group, true))

@@ -8,18 +8,19 @@ import (
 	"time"
 )
 
-// resource is what grants are on. What a check reads lies together: the name, and
-// the grants while there are no more than two.
+// resource is what grants are on. What a check reads lies together, in the order
+// that it is read in: the name, and the grants while there are no more than four.
 type resource struct {
 	typ string
 	// id are the first bytes of short, or long if it does not fit.
-	length  uint8
-	short   [39]byte
-	own     [2]share
+	length uint8
+	ownLen uint8
+	short  [38]byte
+	own    [4]share
+	// further are all grants when own has no room for them.
+	further list[share]
 	long    string
 	made    *stamp
-	ownLen  uint8
-	further list[share]
 }
 
 type resourceKey struct{ typ, id string }
@@ -75,16 +76,21 @@ func (s *share) inForce(now time.Time) bool {
 	return second < s.until || second == s.until && s.InForce(now)
 }
 
-func (r *resource) len() int { return int(r.ownLen) + r.further.len() }
+func (r *resource) len() int {
+	if r.ownLen > 0 {
+		return int(r.ownLen)
+	}
+	return r.further.len()
+}
 
-// find returns the share of a group by its number, or nil.
+// find returns the share of a group by its number.
 func (r *resource) find(group uint32) (share, bool) {
 	for i := range r.own[:r.ownLen] {
 		if r.own[i].group == group {
 			return r.own[i], true
 		}
 	}
-	if r.further.len() == 0 {
+	if r.ownLen > 0 {
 		return share{}, false
 	}
 	return r.further.find(share{group: group})
@@ -92,18 +98,18 @@ func (r *resource) find(group uint32) (share, bool) {
 
 // all yields the shares by the numbers of their groups.
 func (r *resource) all() iter.Seq[share] {
-	if r.further.len() > 0 {
-		return r.further.all()
+	if r.ownLen > 0 {
+		return slices.Values(r.own[:r.ownLen])
 	}
-	return slices.Values(r.own[:r.ownLen])
+	return r.further.all()
 }
 
-// put adds a share, in place of that of its group. More than two are all further.
+// put adds a share, in place of that of its group. More than four are all further.
 func (r *resource) put(s share) {
 	if _, there := r.find(s.group); there {
 		r.remove(s.group)
 	}
-	if r.len() < len(r.own) {
+	if r.further.len() == 0 && int(r.ownLen) < len(r.own) {
 		r.own[r.ownLen] = s
 		r.ownLen++
 		slices.SortFunc(r.own[:r.ownLen], share.compare)
@@ -112,19 +118,19 @@ func (r *resource) put(s share) {
 	for i := range r.own[:r.ownLen] {
 		r.further.put(r.own[i])
 	}
-	r.own, r.ownLen = [2]share{}, 0
+	r.own, r.ownLen = [4]share{}, 0
 	r.further.put(s)
 }
 
 // remove takes the share of a group out.
 func (r *resource) remove(group uint32) {
-	if r.further.len() == 0 {
+	if r.ownLen > 0 {
 		kept := slices.DeleteFunc(r.own[:r.ownLen], func(s share) bool { return s.group == group })
 		r.ownLen = uint8(len(kept))
 		return
 	}
 	r.further.remove(share{group: group})
-	if r.further.len() == len(r.own) {
+	if r.further.len() <= len(r.own)/2 {
 		for s := range r.further.all() {
 			r.own[r.ownLen] = s
 			r.ownLen++

@@ -63,19 +63,23 @@ func (t *table[K, V]) place(hash uint64) int {
 }
 
 func (t *table[K, V]) get(k K) (V, bool) {
-	if t.buckets == 0 {
-		var none V
-		return none, false
-	}
 	hash := maphash.Comparable(seed, k)
-	i := t.place(hash)
-	for _, s := range t.blocks[i>>(pageBits+blockBits)].pages[i>>pageBits&(blockSize-1)].buckets[i&(pageSize-1)] {
+	for _, s := range t.near(hash) {
 		if s.hash == hash && s.value.is(k) {
 			return s.value, true
 		}
 	}
 	var none V
 	return none, false
+}
+
+// near is the bucket where a hash belongs.
+func (t *table[K, V]) near(hash uint64) []slot[V] {
+	if t.buckets == 0 {
+		return nil
+	}
+	i := t.place(hash)
+	return t.blocks[i>>(pageBits+blockBits)].pages[i>>pageBits&(blockSize-1)].buckets[i&(pageSize-1)]
 }
 
 // copied is the same table, to be changed.

@@ -102,7 +102,7 @@ func TestTableWithOneHash(t *testing.T) {
 
 // Names of any length are told apart, at the bound of what is kept in place too.
 func TestResourceNames(t *testing.T) {
-	names := []string{"", "a", strings.Repeat("a", 38), strings.Repeat("a", 39), strings.Repeat("a", 40), strings.Repeat("a", 255), strings.Repeat("a", 256), strings.Repeat("a", 511)}
+	names := []string{"", "a", strings.Repeat("a", 37), strings.Repeat("a", 38), strings.Repeat("a", 39), strings.Repeat("a", 40), strings.Repeat("a", 255), strings.Repeat("a", 256), strings.Repeat("a", 511)}
 	for _, typ := range []string{"worker", "dataset"} {
 		for _, one := range names {
 			r := newResource(resourceKey{typ, one}, nil)
