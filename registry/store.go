@@ -22,7 +22,6 @@ type Store interface {
 	StepReader
 	RunReader
 	RunKeeper
-	AccessKeeper
 	// Close releases everything; calls under way fail. Closing twice is fine.
 	Close(ctx context.Context) error
 }
@@ -126,14 +125,6 @@ type AccessTx interface {
 	// memberships and tokens, none of which d lists. No key is both put and gone,
 	// also not by way of what goes along.
 	ApplyAccess(ctx context.Context, d *access.Delta) error
-}
-
-// AccessKeeper notes what is no change of who may do what.
-type AccessKeeper interface {
-	// TouchToken notes that a token was used, unless a later use is noted already.
-	// It is no new revision and no row of the audit log; a token that is not there is
-	// left out of account.
-	TouchToken(ctx context.Context, id access.ID, at time.Time, address string) error
 }
 
 // RuleTx is what a transaction does with rules and the model. It is told what to

@@ -2,12 +2,10 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"database/sql/driver"
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/muster-fleet/muster/registry"
 	"github.com/muster-fleet/muster/registry/access"
@@ -258,13 +256,4 @@ func (t *transaction) haveAll(ctx context.Context, a *accessTable, ids map[acces
 		}
 	}
 	return nil
-}
-
-// TouchToken implements registry.AccessKeeper.
-func (d *Database) TouchToken(ctx context.Context, id access.ID, at time.Time, address string) error {
-	return d.quietly(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE personal_access_tokens SET last_used_at = $2, last_used_ip = $3
-			WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)`, id, at.UTC(), address)
-		return d.explain("note the use of a token", err)
-	})
 }

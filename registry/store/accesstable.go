@@ -18,13 +18,7 @@ type accessTable struct {
 	name    string
 	keys    int
 	columns []string
-	// set are the columns that an update sets to something else than the value
-	// given, which is the parameter of the column's number.
-	set map[string]string
 }
-
-// newerAddress is the address of the later of two uses.
-const newerAddress = `CASE WHEN $11::TIMESTAMPTZ >= coalesce(last_used_at, $11::TIMESTAMPTZ) THEN $12 ELSE last_used_ip END`
 
 func usersTable() *accessTable {
 	return &accessTable{name: "users", keys: 1, columns: []string{
@@ -52,33 +46,21 @@ func grantsTable() *accessTable {
 }
 
 func tokensTable() *accessTable {
-	return &accessTable{
-		name: "personal_access_tokens", keys: 1,
-		columns: []string{
-			"id", "user_id", "name", "token_hash", "prefix", "scopes", "created_at", "expires_at", "revoked_at", "revoked_by",
-			"last_used_at", "last_used_ip", "changed",
-		},
-		// A change of a token is made over a snapshot, which may not know of its last
-		// use: see TouchToken.
-		set: map[string]string{
-			"last_used_at": `greatest(last_used_at, $11::TIMESTAMPTZ)`,
-			"last_used_ip": newerAddress,
-		},
-	}
+	return &accessTable{name: "personal_access_tokens", keys: 1, columns: []string{
+		"id", "user_id", "name", "token_hash", "prefix", "scopes", "created_at", "expires_at", "revoked_at", "revoked_by",
+		"last_used_at", "last_used_ip", "changed",
+	}}
 }
 
 // update is the statement that changes a row, with the columns as parameters.
 func (a *accessTable) update() string {
 	var set, where []string
 	for i, column := range a.columns {
-		n := "$" + strconv.Itoa(i+1)
-		switch how, special := a.set[column]; {
-		case i < a.keys:
-			where = append(where, column+" = "+n)
-		case special:
-			set = append(set, column+" = "+how)
-		default:
-			set = append(set, column+" = "+n)
+		equal := column + " = $" + strconv.Itoa(i+1)
+		if i < a.keys {
+			where = append(where, equal)
+		} else {
+			set = append(set, equal)
 		}
 	}
 	return "UPDATE " + a.name + " SET " + strings.Join(set, ", ") + " WHERE " + strings.Join(where, " AND ")

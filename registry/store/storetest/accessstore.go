@@ -26,7 +26,6 @@ func accessStoreTests() map[string]func(*testing.T, Backend) {
 		"deletions of access are told":            testAccessDeletions,
 		"deletions of access are forgotten":       testAccessForgotten,
 		"a group that is back is gone before":     testGroupBack,
-		"uses of tokens are noted quietly":        testTouchToken,
 		"a change of access that fails is not":    testAccessRollback,
 		"more rows of access than one part holds": testManyGrants,
 		"random histories of access":              testAccessHistories,

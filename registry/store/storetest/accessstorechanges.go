@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"slices"
 	"testing"
-	"time"
 
 	"pgregory.net/rapid"
 
@@ -75,44 +74,6 @@ func testGroupBack(t *testing.T, b Backend) {
 	applyAccess(t, s, access.Delta{Groups: []access.Group{groupOf(1)}})
 	wantAccess(t, s, 1, access.Delta{GoneGroups: []access.ID{accessID('g', 1)}, Groups: []access.Group{groupOf(1)}})
 	wantAccess(t, s, 2, access.Delta{Groups: []access.Group{groupOf(1)}})
-}
-
-func testTouchToken(t *testing.T, b Backend) {
-	s := opened(t, b.New(t))
-	token := tokenOf(1, 1)
-	applyAccess(t, s, access.Delta{Users: []access.User{userOf(1)}, Tokens: []access.Token{token, tokenOf(2, 1)}})
-	touch := func(id access.ID, at time.Time, address string) {
-		t.Helper()
-		if err := s.TouchToken(t.Context(), id, at, address); err != nil {
-			t.Fatal(err)
-		}
-	}
-	used := func(at time.Time, address string) {
-		t.Helper()
-		if got := accessOf(t, s, 0).Tokens[0]; got.LastUsed != at || got.LastAddress != address {
-			t.Errorf("used at %s from %s, not %s from %s", got.LastUsed, got.LastAddress, at, address)
-		}
-	}
-	touch(token.ID, noon.Add(time.Minute), "192.0.2.1")
-	used(noon.Add(time.Minute), "192.0.2.1")
-	touch(token.ID, noon, "192.0.2.9") // came late
-	used(noon.Add(time.Minute), "192.0.2.1")
-	touch(accessID('t', 9), noon, "192.0.2.9")
-	if c := load(t, s, 0); c.Revision != 1 || len(trail(t, s)) != 0 {
-		t.Errorf("a use is revision %d", c.Revision)
-	}
-	wantAccess(t, s, 1, access.Delta{})
-	// A change made over a snapshot that does not know of the last use.
-	token.RevokedAt, token.RevokedBy = noon, "bob"
-	token.LastUsed, token.LastAddress = noon, "192.0.2.7"
-	applyAccess(t, s, access.Delta{Tokens: []access.Token{token}})
-	used(noon.Add(time.Minute), "192.0.2.1")
-	token.LastUsed, token.LastAddress = noon.Add(time.Hour), "192.0.2.8"
-	applyAccess(t, s, access.Delta{Tokens: []access.Token{token}})
-	used(noon.Add(time.Hour), "192.0.2.8")
-	if others := accessOf(t, s, 0).Tokens[1]; !reflect.DeepEqual(others, tokenOf(2, 1)) {
-		t.Errorf("another token has become %+v", others)
-	}
 }
 
 // testManyGrants stores, loads and removes more rows than one statement takes.
