@@ -2,14 +2,18 @@ package duckdb_test
 
 import (
 	"compress/gzip"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"github.com/muster-fleet/muster/registry"
+	"github.com/muster-fleet/muster/registry/store/duckdb"
 	"github.com/muster-fleet/muster/registry/store/storetest"
 )
 
@@ -74,5 +78,32 @@ func TestUpgrade(t *testing.T) {
 			aside := fmt.Sprintf("%s.before-v%d", path, version)
 			storetest.Upgraded(t, aside, version, openAt)
 		})
+	}
+}
+
+// TestMigrationFailsAtAnyStatement begins with what earlier releases made, and
+// with nothing.
+func TestMigrationFailsAtAnyStatement(t *testing.T) {
+	real, err := duckdb.Embedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	openWith := func(ctx context.Context, place string, migrations fs.FS) (registry.Store, error) {
+		s, err := duckdb.Open(ctx, place, duckdb.Migrating(duckdb.Options{Logger: quiet()}, migrations))
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	}
+	for version := 1; version <= 4; version++ {
+		path := filepath.Join(t.TempDir(), "muster.db")
+		if version > 1 {
+			path = unpacked(t, version-1)
+		}
+		n := storetest.StatementsFail(t, path, real, version, openWith)
+		t.Logf("migration %d: %d statements", version, n)
+		if version > 1 {
+			storetest.Upgraded(t, path, version-1, openAt)
+		}
 	}
 }

@@ -3,10 +3,12 @@ package postgres_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +19,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/muster-fleet/muster/registry"
+	"github.com/muster-fleet/muster/registry/store/postgres"
 	"github.com/muster-fleet/muster/registry/store/postgres/pgtest"
 	"github.com/muster-fleet/muster/registry/store/storetest"
 )
@@ -92,5 +96,32 @@ func TestUpgrade(t *testing.T) {
 		t.Run(fmt.Sprint("from ", version), func(t *testing.T) {
 			storetest.Upgraded(t, restored(t, version), version, openAt)
 		})
+	}
+}
+
+// TestMigrationFailsAtAnyStatement begins with what earlier releases made, and
+// with nothing.
+func TestMigrationFailsAtAnyStatement(t *testing.T) {
+	real, err := postgres.Embedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	openWith := func(ctx context.Context, place string, migrations fs.FS) (registry.Store, error) {
+		s, err := postgres.Open(ctx, place, postgres.Migrating(postgres.Options{Logger: quiet()}, migrations))
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	}
+	for version := 1; version <= 4; version++ {
+		dsn := pgtest.Database(t)
+		if version > 1 {
+			dsn = restored(t, version-1)
+		}
+		n := storetest.StatementsFail(t, dsn, real, version, openWith)
+		t.Logf("migration %d: %d statements", version, n)
+		if version > 1 {
+			storetest.Upgraded(t, dsn, version-1, openAt)
+		}
 	}
 }

@@ -47,6 +47,10 @@ func ChildMain(open OpenAt) {
 	if place == "" {
 		return
 	}
+	if how := os.Getenv(envAccess); how != "" {
+		fmt.Fprintln(os.Stderr, "crash test child:", scribbleAccess(place, how, open))
+		os.Exit(1)
+	}
 	fmt.Fprintln(os.Stderr, "crash test child:", scribble(place, open))
 	os.Exit(1)
 }
@@ -84,8 +88,14 @@ func scribble(place string, open OpenAt) error {
 // returns what it had acknowledged. One in five is killed while it is opening.
 func Kill(t testing.TB, place string) []Ack {
 	t.Helper()
+	return kill(t, place, 250*time.Millisecond)
+}
+
+// kill is Kill within a time, for a child with more in its environment.
+func kill(t testing.TB, place string, within time.Duration, env ...string) []Ack {
+	t.Helper()
 	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), envPlace+"="+place)
+	child.Env = append(append(os.Environ(), envPlace+"="+place), env...)
 	child.Stderr = &prefixed{t: t}
 	out, err := child.StdoutPipe()
 	if err != nil {
@@ -94,7 +104,7 @@ func Kill(t testing.TB, place string) []Ack {
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
-	wait := time.Duration(rand.Int64N(int64(250 * time.Millisecond)))
+	wait := time.Duration(rand.Int64N(int64(within)))
 	lines := bufio.NewReader(out)
 	if rand.IntN(5) > 0 {
 		if _, err := lines.ReadBytes('\n'); err != nil {
@@ -145,7 +155,11 @@ func (p *prefixed) Write(data []byte) (int, error) {
 }
 
 func crashTests() map[string]func(*testing.T, Backend) {
-	return map[string]func(*testing.T, Backend){"kill -9": testKill}
+	return map[string]func(*testing.T, Backend){
+		"kill -9":                  testKill,
+		"kill -9 of who may what":  testKillAccess,
+		"kill -9 of a large group": testKillTown,
+	}
 }
 
 // testKill kills a writing process again and again over the same data.

@@ -1,0 +1,12 @@
+package duckdb
+
+import "io/fs"
+
+// Migrating returns options that have a store made by other migrations.
+func Migrating(o Options, migrations fs.FS) Options {
+	o.migrations = migrations
+	return o
+}
+
+// Embedded are the real migrations.
+func Embedded() (fs.FS, error) { return fs.Sub(embedded, "migrations") }
