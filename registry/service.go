@@ -72,7 +72,8 @@ type Service struct {
 	refused   refusals
 	verifying sync.Mutex
 
-	stop, stopWork context.CancelFunc
+	stop     context.CancelFunc
+	stopWork context.CancelFunc
 
 	done    chan struct{} // run has ended
 	kept    chan struct{} // keepAudit has ended
@@ -81,8 +82,8 @@ type Service struct {
 }
 
 // Open loads the first snapshot, gives the fleet its uuid and the system groups
-// when it has none, and starts to follow the store. ctx bounds the opening only. The store is closed
-// by Close, not by a failed Open.
+// when it has none, and starts to follow the store. ctx bounds the opening only.
+// The store is closed by Close, not by a failed Open.
 func Open(ctx context.Context, store Store, o Options) (*Service, error) {
 	if o.Inspector == nil || o.Logger == nil {
 		return nil, errors.New("registry: Options need a Logger and an Inspector")
