@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -30,9 +29,6 @@ type Deps struct {
 	// Facts are what the blocks of resource types are made from, beside the
 	// snapshot; nil for none.
 	Facts func() authz.Facts
-	// Known has a caller stored who was never stored before, for who makes a token
-	// in the first seconds; nil where that is left to the background.
-	Known func(ctx context.Context, caller rest.Caller) error
 	// Directory suggests names of groups; nil where there is none.
 	Directory Directory
 	// Limits bound personal access tokens.

@@ -3,7 +3,6 @@ package admin
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"iter"
 	"net/http"
 	"time"
@@ -55,18 +54,6 @@ func (l TokenLimits) expires(now time.Time, days *int, never bool) (time.Time, e
 	return now.Add(time.Duration(*days) * day), nil
 }
 
-// owner is the caller's user, who may not be stored yet right after the first
-// login.
-func (a *api) owner(ctx context.Context, caller rest.Caller) (*access.User, error) {
-	if u := a.stored(caller); u != nil || a.Known == nil {
-		return u, nil
-	}
-	if err := a.Known(ctx, caller); err != nil {
-		return nil, err
-	}
-	return a.stored(caller), nil
-}
-
 // stored is the caller's user as it is stored, or nil.
 func (a *api) stored(caller rest.Caller) *access.User {
 	if u := caller.Who.User(); u != nil {
@@ -99,11 +86,8 @@ func (a *api) createToken(w http.ResponseWriter, r *http.Request, caller rest.Ca
 	if err != nil {
 		return err
 	}
-	u, err := a.owner(r.Context(), caller)
-	if err != nil {
-		return err
-	}
-	if u == nil {
+	u := a.stored(caller)
+	if u == nil { // who logs in for the first time is stored in the background
 		return fault.New(fault.Unavailable, codeNotYetKnown, "you are not known here yet; try again in a moment").After(time.Second)
 	}
 	fresh := pat.New()
