@@ -46,6 +46,10 @@ type Options struct {
 	// TokenUsed is told of each use of a personal access token, with the address
 	// that it came from, empty when unknown. It must not block; nil tells nobody.
 	TokenUsed func(id access.ID, at time.Time, address string)
+	// Refused is told of each request without a token that is good, by the address
+	// that it came from, empty when unknown, and the refusal's code. It must not block;
+	// nil tells nobody.
+	Refused func(address, code string)
 	// Clock tells the time for personal access tokens; nil means time.Now.
 	Clock func() time.Time
 }
@@ -68,23 +72,35 @@ func New(v Verifier, o Options) *Authenticator {
 // the body is not touched. The error is a *fault.Error (401 invalid_token, 503
 // identity_unavailable); Challenge makes the WWW-Authenticate header out of it.
 func (a *Authenticator) FromRequest(r *http.Request) (Caller, error) {
+	address := host(r.RemoteAddr)
 	raw, err := token.FromHeader(r.Header)
 	if err != nil {
+		a.NoteRefusal(address, err)
 		return Caller{}, err
 	}
-	return a.from(r.Context(), raw, host(r.RemoteAddr))
+	return a.from(r.Context(), raw, address)
+}
+
+// NoteRefusal tells of a request that is refused for its token; errors that are not
+// 401 are none.
+func (a *Authenticator) NoteRefusal(address string, err error) {
+	var f *fault.Error
+	if a.options.Refused != nil && errors.As(err, &f) && f.Kind == fault.Unauthenticated {
+		a.options.Refused(address, f.Code)
+	}
 }
 
 // FromGRPC authenticates a gRPC call by the metadata of its context, which must
 // hold exactly one authorization value. The errors are those of FromRequest.
 func (a *Authenticator) FromGRPC(ctx context.Context) (Caller, error) {
-	raw, err := token.FromValues(metadata.ValueFromIncomingContext(ctx, "authorization"))
-	if err != nil {
-		return Caller{}, err
-	}
 	address := ""
 	if p, ok := peer.FromContext(ctx); ok {
 		address = host(p.Addr.String())
+	}
+	raw, err := token.FromValues(metadata.ValueFromIncomingContext(ctx, "authorization"))
+	if err != nil {
+		a.NoteRefusal(address, err)
+		return Caller{}, err
 	}
 	return a.from(ctx, raw, address)
 }
@@ -94,7 +110,12 @@ func (a *Authenticator) FromToken(ctx context.Context, raw string) (Caller, erro
 	return a.from(ctx, raw, "")
 }
 
-func (a *Authenticator) from(ctx context.Context, raw, address string) (Caller, error) {
+func (a *Authenticator) from(ctx context.Context, raw, address string) (c Caller, err error) {
+	defer func() {
+		if err != nil {
+			a.NoteRefusal(address, err)
+		}
+	}()
 	if pat.Is(raw) {
 		return a.fromPersonal(raw, address)
 	}
