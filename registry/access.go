@@ -29,11 +29,8 @@ type Change struct {
 // accessTimeout bounds a transaction that may concern ten thousand members.
 const accessTimeout = time.Minute
 
-// Bounds of texts, in bytes.
-const (
-	maxIdentity = 1000
-	maxResource = 1000
-)
+// maxText bounds texts of identity providers and ids of resources, in bytes.
+const maxText = 1000
 
 // errDryRun gives a transaction up that was only to be decided.
 var errDryRun = errors.New("only tried")
@@ -162,10 +159,10 @@ func matchesNone(what, ifMatch string) error {
 }
 
 // badText says what is wrong with a text that is kept, or nothing.
-func badText(s string, most int) string {
+func badText(s string) string {
 	switch {
-	case len(s) > most:
-		return fmt.Sprintf("is longer than %d bytes", most)
+	case len(s) > maxText:
+		return fmt.Sprintf("is longer than %d bytes", maxText)
 	case !utf8.ValidString(s):
 		return "is no UTF-8"
 	case strings.ContainsFunc(s, unicode.IsControl):

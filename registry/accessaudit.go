@@ -29,7 +29,7 @@ const (
 	ActionUserDeactivated     = "user.deactivated"
 	ActionTokenCreated        = "token.create"
 	ActionTokenRevoked        = "token.revoke"
-	ActionTokenRevokedByAdmin = "token.admin_revoke"
+	ActionTokenRevokedByAdmin = "token.admin_revoke" //nolint:gosec // the name of an action, no token
 	ActionTokenNewAddress     = "token.first_use_new_ip"
 	ActionSeedAdmin           = "seed_admin.grant_admin"
 	ActionBreakGlass          = "break_glass.grant_admin"

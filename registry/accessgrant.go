@@ -46,7 +46,7 @@ func (s *Service) checkGrant(g *access.Grant) error {
 	for _, text := range []struct{ code, pointer, is string }{
 		{"bad_resource_type", "/resource_type", g.Type}, {"bad_resource_id", "/resource_id", g.Resource},
 	} {
-		why := badText(text.is, maxResource)
+		why := badText(text.is)
 		if text.is == "" {
 			why = "is missing"
 		}

@@ -117,7 +117,7 @@ func (s *Service) news(seen *Seen) (bool, error) {
 
 func checkSeen(seen *Seen) error {
 	for _, text := range []struct{ what, is string }{{"iss", seen.Issuer}, {"sub", seen.Subject}} {
-		why := badText(text.is, maxIdentity)
+		why := badText(text.is)
 		if text.is == "" {
 			why = "is missing"
 		}

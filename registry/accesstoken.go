@@ -16,9 +16,8 @@ const (
 	MaxTokenAge = 3650 * 24 * time.Hour
 	// MaxTokens is how many good tokens a user may have at once.
 	MaxTokens = 1000
-	// maxScopes and maxScope bound the scopes of a token.
+	// maxScopes bounds the scopes of a token.
 	maxScopes = 100
-	maxScope  = maxResource
 )
 
 // TokenInput is a personal access token to be kept. The token itself stays with
@@ -101,11 +100,11 @@ func (s *Service) checkToken(in *TokenInput) error {
 		v.add("bad_scopes", "/scopes", "has %d scopes; give from 1 to %d", n, maxScopes)
 	}
 	for i, scope := range in.Scopes {
-		if why := badText(scope, maxScope); why != "" || strings.TrimSpace(scope) == "" {
-			v.add("bad_scopes", "/scopes", "number %d is empty, longer than %d bytes or holds control characters", i+1, maxScope)
+		if why := badText(scope); why != "" || strings.TrimSpace(scope) == "" {
+			v.add("bad_scopes", "/scopes", "number %d is empty, longer than %d bytes or holds control characters", i+1, maxText)
 		}
 	}
-	if why := badText(in.Prefix, maxIdentity); why != "" || in.Digest == [32]byte{} {
+	if why := badText(in.Prefix); why != "" || in.Digest == [32]byte{} {
 		v.add("bad_token", "", "the token has no digest or a prefix that cannot be kept")
 	}
 	switch now := s.now(); {

@@ -94,8 +94,7 @@ func (s *Service) SeedAdmin(ctx context.Context, email string) error {
 		if err != nil {
 			return err
 		}
-		_, err = x.makeAdmin(u, access.SourceSeed, ActionSeedAdmin)
-		return err
+		return x.makeAdmin(u, access.SourceSeed, ActionSeedAdmin)
 	})
 }
 
@@ -119,8 +118,7 @@ func (s *Service) BreakGlass(ctx context.Context, a Actor, email string) (now ac
 		if !u.Active {
 			x.activate(&now)
 		}
-		_, err = x.makeAdmin(&now, access.SourceBreakGlass, ActionBreakGlass)
-		return err
+		return x.makeAdmin(&now, access.SourceBreakGlass, ActionBreakGlass)
 	})
 	if err != nil {
 		return access.User{}, false, err
@@ -144,17 +142,17 @@ func lastingAdmin(set *access.Set, user access.ID) bool {
 }
 
 // makeAdmin gives a user a membership in Admin unless there is one by this source.
-func (x *decision) makeAdmin(u *access.User, source access.Source, action string) (made bool, err error) {
+func (x *decision) makeAdmin(u *access.User, source access.Source, action string) error {
 	g := x.set.GroupByName(access.Admin)
 	if g == nil {
-		return false, fault.New(fault.Internal, "internal", "there is no group %s", access.Admin)
+		return fault.New(fault.Internal, "internal", "there is no group %s", access.Admin)
 	}
 	key := access.MemberKey{User: u.ID, Group: g.ID, Source: source}
 	if x.set.Member(key) != nil {
-		return false, nil
+		return nil
 	}
 	x.addMember(key, action)
-	return true, nil
+	return nil
 }
 
 // userByEmail is the user with this address, who is made when there is none. One
