@@ -104,3 +104,17 @@ func allTypes() []string {
 	}
 	return all
 }
+
+// Kind is a class and one of its types.
+type Kind struct{ Class, Type string }
+
+// Supported returns the kinds of workers that can be registered.
+func Supported() []Kind {
+	var out []Kind
+	for _, s := range supported {
+		for _, t := range s.types {
+			out = append(out, Kind{s.class, t})
+		}
+	}
+	return out
+}

@@ -26,6 +26,9 @@ type RegisterInput struct {
 	// Enrols says that the worker registers itself: finding itself registered
 	// with the same uuid and url is success then.
 	Enrols bool
+	// Allow is asked whether the caller may register workers of the type that the
+	// worker answers with; its error is returned as it is. nil allows every type.
+	Allow func(typ string) error
 	// Violations are what the reader of the body has found wrong already, such
 	// as unknown members; they are reported together with the rest.
 	Violations []fault.Violation
@@ -46,11 +49,16 @@ func (s *Service) Register(ctx context.Context, actor Actor, in RegisterInput, d
 		return Worker{}, err
 	}
 	if same, err := conflict(s.Snapshot(), w, in.Enrols); same != nil || err != nil {
-		return deref(same), err
+		return in.allowed(deref(same), err)
 	}
 	info, err := s.inspect(ctx, w.ID, w.URL, w.Transport)
 	if err != nil {
 		return Worker{}, err
+	}
+	if in.Allow != nil {
+		if err := in.Allow(info.Type); err != nil {
+			return Worker{}, err
+		}
 	}
 	w.Class, w.Type, w.Version = info.Class, info.Type, info.Version
 	now := s.now()
@@ -59,6 +67,18 @@ func (s *Service) Register(ctx context.Context, actor Actor, in RegisterInput, d
 		return *w, nil
 	}
 	return s.insert(ctx, actor, w, in.Enrols)
+}
+
+// allowed passes on the record of a worker that is there already to a caller who
+// could have registered it.
+func (in *RegisterInput) allowed(w Worker, err error) (Worker, error) {
+	if err == nil && in.Allow != nil {
+		err = in.Allow(w.Type)
+	}
+	if err != nil {
+		return Worker{}, err
+	}
+	return w, nil
 }
 
 // wish turns the input into a record that lacks what only the worker can tell.

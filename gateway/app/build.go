@@ -19,6 +19,7 @@ import (
 	"github.com/muster-fleet/muster/gateway/address"
 	"github.com/muster-fleet/muster/gateway/authn"
 	"github.com/muster-fleet/muster/gateway/authn/keycloak"
+	"github.com/muster-fleet/muster/gateway/authz"
 	"github.com/muster-fleet/muster/gateway/certs"
 	"github.com/muster-fleet/muster/gateway/config"
 	"github.com/muster-fleet/muster/gateway/edge"
@@ -27,6 +28,7 @@ import (
 	"github.com/muster-fleet/muster/gateway/probe"
 	"github.com/muster-fleet/muster/gateway/rules"
 	"github.com/muster-fleet/muster/registry"
+	"github.com/muster-fleet/muster/registry/audit"
 	"github.com/muster-fleet/muster/registry/store/duckdb"
 	"github.com/muster-fleet/muster/registry/store/postgres"
 	"github.com/muster-fleet/muster/workers/token"
@@ -47,8 +49,12 @@ type gateway struct {
 	prober   *probe.Prober
 	verifier *token.Verifier
 	authn    *authn.Authenticator
-	fleet    *fanout.Fleet
-	filter   *pipeline.Filter
+	access   *authz.Access
+	gate     *edge.Gate
+	// directory reads users and groups of the identity provider.
+	directory *keycloak.Directory
+	fleet     *fanout.Fleet
+	filter    *pipeline.Filter
 
 	admission *edge.Admission
 	drain     *edge.Drain
@@ -70,7 +76,7 @@ func build(ctx context.Context, cfg config.Config, version string, log *slog.Log
 	g := &gateway{cfg: cfg, version: version, log: log, metrics: prometheus.NewRegistry(), drain: edge.NewDrain()}
 	g.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context) error{
-		g.buildTelemetry, g.buildTLS, g.buildIdentity, g.buildRegistry, g.buildFleet, g.buildTransform, g.buildEdge,
+		g.buildTelemetry, g.buildTLS, g.buildIdentity, g.buildRegistry, g.buildAccess, g.buildFleet, g.buildTransform, g.buildEdge,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, g.abandon(ctx))
@@ -146,7 +152,11 @@ func (g *gateway) buildIdentity(ctx context.Context) error {
 	}
 	g.verifier = v
 	g.onClose(func(context.Context) error { v.Close(); return nil })
-	g.authn = authn.New(v, authn.Options{ManagementAudience: a.ManagementAudience})
+	g.authn = authn.New(v, authn.Options{
+		ManagementAudience: a.ManagementAudience,
+		// Nothing is authenticated before the registry is open.
+		Refused: func(address, code string) { g.registry.CountRefusal(address, code) },
+	})
 	g.registerIdentityMetrics()
 	return nil
 }
@@ -166,19 +176,23 @@ func (g *gateway) registerIdentityMetrics() {
 }
 
 // openStore opens the store that the configuration names.
-func openStore(ctx context.Context, cfg config.Config, log *slog.Logger) (registry.Store, error) {
+func openStore(ctx context.Context, cfg config.Config, keys *audit.Keys, log *slog.Logger) (registry.Store, error) {
 	dsn := cfg.Store.Reveal()
 	if path, ok := strings.CutPrefix(dsn, "duckdb:"); ok {
-		return duckdb.Open(ctx, path, duckdb.Options{Logger: log})
+		return duckdb.Open(ctx, path, duckdb.Options{Logger: log, Chain: keys})
 	}
 	if u, err := url.Parse(dsn); err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
 		return nil, errors.New("store: neither duckdb:PATH nor a postgres:// URL")
 	}
-	return postgres.Open(ctx, dsn, postgres.Options{Logger: log})
+	return postgres.Open(ctx, dsn, postgres.Options{Logger: log, Chain: keys})
 }
 
 func (g *gateway) buildRegistry(ctx context.Context) error {
-	store, err := openStore(ctx, g.cfg, g.log)
+	keys, err := auditKeys(g.cfg, g.log)
+	if err != nil {
+		return err
+	}
+	store, err := openStore(ctx, g.cfg, keys, g.log)
 	if err != nil {
 		return err
 	}
@@ -186,6 +200,7 @@ func (g *gateway) buildRegistry(ctx context.Context) error {
 	svc, err := registry.Open(ctx, store, registry.Options{
 		Logger: g.log, Inspector: inspector, GatewayID: registry.WorkerID(g.cfg.UUID),
 		MinSecurityWorkers: g.cfg.Filter.MinWorkers, RequireTLS: g.cfg.Workers.RequireTLS,
+		AuditRetention: g.cfg.Audit.Retention,
 	})
 	if err != nil {
 		return errors.Join(err, store.Close(ctx))

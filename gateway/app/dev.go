@@ -61,11 +61,15 @@ func Dev(ctx context.Context, base config.Config, o DevOptions, version string, 
 		MaxKeyAge: base.Auth.MaxKeyAge, Leeway: base.Auth.Leeway,
 		ClientID: devissuer.ClientGateway, ClientSecret: devissuer.ClientGateway, // its secret is its name
 	}
+	cfg.Access.RoleMapping = devMapping()
 	cfg.Transformations.SecretsDir = secrets
 	cfg.Workers.AllowedCIDRs = append(append([]netip.Prefix(nil), cfg.Workers.AllowedCIDRs...), loopback()...)
 	g, err := build(ctx, cfg, version, log)
 	if err != nil {
 		return errors.Join(err, issuer.Close())
+	}
+	if err := seedRuleWriters(ctx, g.registry); err != nil {
+		return errors.Join(err, g.abandon(ctx), issuer.Close())
 	}
 	if cfg.Rules.Enabled {
 		if err := loadSample(ctx, g.registry, log); err != nil {

@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
 
-	"github.com/muster-fleet/muster/gateway/authz"
 	"github.com/muster-fleet/muster/gateway/edge"
 	"github.com/muster-fleet/muster/gateway/edge/accessrules"
+	"github.com/muster-fleet/muster/gateway/edge/admin"
+	auditlog "github.com/muster-fleet/muster/gateway/edge/audit"
 	"github.com/muster-fleet/muster/gateway/edge/fleet"
 	"github.com/muster-fleet/muster/gateway/edge/rest"
 	"github.com/muster-fleet/muster/gateway/edge/transformations"
@@ -33,28 +35,26 @@ func (g *gateway) buildEdge(ctx context.Context) error {
 		DropUnknownMembers: g.cfg.Filter.UnknownMembers == "drop",
 	}
 	filterDeps := edge.FilterDeps{
-		Authn: g.authn, Pipeline: g.filter, Snapshot: g.registry.Snapshot, Admission: g.admission,
+		Gate: g.gate, Pipeline: g.filter, Snapshot: g.registry.Snapshot, Admission: g.admission,
 		Drain: g.drain, Metrics: g.edge, Tracer: g.tracer, Logger: g.log,
 	}
-	guard := edge.Guard{Authn: g.authn, Action: authz.ManageWorkers}
 	fleetDeps := fleet.Deps{
-		Registry: g.registry, Prober: g.prober, Guard: guard.HTTP, GRPCGuard: guard.GRPC, Logger: g.log,
-		Ending: g.drain.Ending(),
+		Registry: g.registry, Prober: g.prober, Gate: g.gate.Guard, Logger: g.log, Ending: g.drain.Ending(),
 	}
 	handler := fleet.Handler(fleetDeps)
-	ruleGuard := edge.Guard{Authn: g.authn, Action: authz.WriteRules, Plain: authz.RoleRulesWrite}
 	ruleHandler := accessrules.Handler(accessrules.Deps{
-		Registry: g.registry, Judge: g.filter, Writer: ruleGuard.Caller, Anybody: ruleGuard.Anybody,
-		Explainer: edge.Guard{Authn: g.authn, Action: authz.ExplainFilter}.Caller,
-		Logger:    g.log, MaxBody: int64(l.MaxBody),
+		Registry: g.registry, Judge: g.filter, Gate: g.gate.Guard, Logger: g.log, MaxBody: int64(l.MaxBody),
 	})
-	frame := rest.API{Guard: guard.Caller, Logger: g.log}
-	api := edge.API(g.version, filterCfg, filterDeps, append(g.transformations(),
+	auditHandler := auditlog.Handler(auditlog.Deps{Registry: g.registry, Gate: g.gate.Guard, Logger: g.log})
+	frame := rest.API{Gate: g.gate.Guard, Logger: g.log}
+	api := edge.API(g.version, filterCfg, filterDeps, append(slices.Concat(g.transformations(), g.administration()),
 		edge.Route{Pattern: "/api/workers", Handler: handler, Endpoint: "workers"},
 		edge.Route{Pattern: "/api/workers/", Handler: handler, Endpoint: "workers"},
+		edge.Route{Pattern: auditlog.Root, Handler: auditHandler, Endpoint: "audit"},
+		edge.Route{Pattern: auditlog.Root + "/", Handler: auditHandler, Endpoint: "audit"},
 		edge.Route{Pattern: accessrules.ModelPath, Handler: ruleHandler, Endpoint: "graph-model"},
 		edge.Route{Pattern: accessrules.Root + "/", Handler: ruleHandler, Endpoint: "access-rules"},
-		edge.Route{Pattern: rest.OpenAPIPath, Handler: frame.Description(g.version, fleet.Describe, accessrules.Describe, transformations.Describe), Endpoint: "openapi"},
+		edge.Route{Pattern: rest.OpenAPIPath, Handler: frame.Description(g.version, fleet.Describe, accessrules.Describe, transformations.Describe, auditlog.Describe, admin.Describe), Endpoint: "openapi"},
 	)...)
 	return g.listen(ctx, api, func(s *grpc.Server) {
 		edge.RegisterFilter(s, filterCfg, filterDeps)
@@ -69,7 +69,7 @@ func (g *gateway) listen(ctx context.Context, api http.Handler, services func(*g
 		return err
 	}
 	g.grpc, err = edge.ListenGRPC(ctx, g.cfg.GRPC.Addr, edge.GRPCConfig{MaxMessage: maxMessage}, edge.GRPCDeps{
-		Authn: g.authn, Drain: g.drain, Metrics: g.edge, Logger: g.log, TLS: g.listener,
+		Gate: g.gate, Drain: g.drain, Metrics: g.edge, Logger: g.log, TLS: g.listener,
 	}, services)
 	if err != nil {
 		return err

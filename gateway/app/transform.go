@@ -9,7 +9,6 @@ import (
 
 	"github.com/muster-fleet/muster/gateway/authn/devissuer"
 	"github.com/muster-fleet/muster/gateway/authn/keycloak"
-	"github.com/muster-fleet/muster/gateway/authz"
 	"github.com/muster-fleet/muster/gateway/edge"
 	"github.com/muster-fleet/muster/gateway/edge/transformations"
 	"github.com/muster-fleet/muster/gateway/transform"
@@ -28,10 +27,11 @@ func (g *gateway) buildTransform(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("auth.clientID: %w", err)
 	}
+	g.directory = directory
 	g.onClose(func(context.Context) error { directory.Close(); return nil })
 	engine, err := transform.New(transform.Config{SecretsDir: g.cfg.Transformations.SecretsDir}, transform.Deps{
 		Registry: g.registry, Realm: directory, Verifier: g.verifier, Dialer: g.dialer, TLS: g.upstream.Config,
-		Logger: g.log, Metrics: g.metrics,
+		Logger: g.log, Metrics: g.metrics, MayWrite: g.mayWriteRules,
 	})
 	if err != nil {
 		return err
@@ -57,9 +57,7 @@ func (g *gateway) buildTransform(context.Context) error {
 // transformations are the routes of the API of rule transformations.
 func (g *gateway) transformations() []edge.Route {
 	handler := transformations.Handler(transformations.Deps{
-		Registry: g.registry, Logger: g.log, Ending: g.drain.Ending(),
-		Manager: edge.Guard{Authn: g.authn, Action: authz.ManageTransformations}.Caller,
-		Runner:  edge.Guard{Authn: g.authn, Action: authz.RunTransformation}.Caller,
+		Registry: g.registry, Gate: g.gate.Guard, Logger: g.log, Ending: g.drain.Ending(),
 	})
 	return []edge.Route{
 		{Pattern: transformations.Root, Handler: handler, Endpoint: "rule-transformations"},

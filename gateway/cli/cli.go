@@ -76,7 +76,8 @@ func (s *shell) rootCommand() *cobra.Command {
 caller may see.
 
 Commands that talk to a gateway find it by --url or MUSTER_URL and show it a
-token from --token-file, MUSTER_TOKEN or MUSTER_TOKEN_FILE.
+token from --token-file, MUSTER_TOKEN or MUSTER_TOKEN_FILE, or that of muster
+login.
 
 Exit codes: 0 ok, 1 failed, 2 wrong usage or configuration, 3 not found,
 4 no valid token, 5 unavailable, 6 denied.`,
@@ -101,7 +102,7 @@ Exit codes: 0 ok, 1 failed, 2 wrong usage or configuration, 3 not found,
 	s.complete(root, "output", formTable, formJSON, formYAML)
 	root.AddCommand(
 		s.serveCommand(), s.devCommand(), s.workerCommand(), s.modelCommand(), s.ruleCommand(), s.transformCommand(), s.filterCommand(),
-		s.conformCommand(), s.configCommand(),
+		s.conformCommand(), s.adminCommand(), s.configCommand(), s.loginCommand(), s.logoutCommand(), s.whoamiCommand(),
 		s.versionCommand(), s.completionCommand(),
 	)
 	s.group(root)

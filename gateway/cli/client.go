@@ -40,6 +40,8 @@ const (
 type client struct {
 	base  *url.URL
 	token string
+	// kept returns the token of a kept login, for a client that was given none.
+	kept  func(ctx context.Context) (string, error)
 	agent string
 	http  *http.Client
 }
@@ -50,9 +52,8 @@ type answer struct {
 	header http.Header
 }
 
-// connect makes the client that the global flags and the environment ask for.
-// needsToken says whether the call is hopeless without a token.
-func (s *shell) connect() (*client, error) {
+// address is the gateway's, by --url, MUSTER_URL or the default.
+func (s *shell) address() (*url.URL, error) {
 	address := s.url
 	if address == "" {
 		address = s.env["MUSTER_URL"]
@@ -64,6 +65,15 @@ func (s *shell) connect() (*client, error) {
 	if err != nil || base.Host == "" || (base.Scheme != "http" && base.Scheme != "https") ||
 		base.User != nil || base.RawQuery != "" || base.Fragment != "" {
 		return nil, usagef("give it as http://HOST:PORT, by --url or MUSTER_URL", "the gateway's address is not an http or https URL")
+	}
+	return base, nil
+}
+
+// connect makes the client that the global flags and the environment ask for.
+func (s *shell) connect() (*client, error) {
+	base, err := s.address()
+	if err != nil {
+		return nil, err
 	}
 	token, err := s.bearer()
 	if err != nil {
@@ -88,7 +98,8 @@ func (s *shell) connect() (*client, error) {
 		}
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
-	return &client{base: base, token: token, agent: "muster-cli/" + s.versions().Version, http: &http.Client{
+	kept := func(ctx context.Context) (string, error) { return s.keptToken(ctx, strings.TrimSuffix(base.String(), "/")) }
+	return &client{base: base, token: token, kept: kept, agent: "muster-cli/" + s.versions().Version, http: &http.Client{
 		Transport: transport,
 		// A redirect would carry the token to another address.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -168,8 +179,8 @@ func (c *client) call(ctx context.Context, r request) (*answer, error) {
 	if len(r.body) >= expectFrom {
 		req.Header.Set("Expect", "100-continue")
 	}
-	if c.token != "" {
-		req.Header.Set("Authorization", "Bearer "+c.token)
+	if err := c.authorize(ctx, req); err != nil {
+		return nil, err
 	}
 	req.Header.Set("User-Agent", c.agent)
 	resp, err := c.http.Do(req)
@@ -189,6 +200,20 @@ func (c *client) call(ctx context.Context, r request) (*answer, error) {
 		return nil, c.refused(where, resp, body)
 	}
 	return &answer{body: body, header: resp.Header}, nil
+}
+
+// authorize shows the token that was given, or else that of a kept login.
+func (c *client) authorize(ctx context.Context, req *http.Request) error {
+	if c.token == "" && c.kept != nil {
+		var err error
+		if c.token, err = c.kept(ctx); err != nil {
+			return err
+		}
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	return nil
 }
 
 func (c *client) unreachable(ctx context.Context, where string, timeout time.Duration, err error) error {
@@ -266,9 +291,9 @@ func (c *client) advice(e *fault.Error, h http.Header) string {
 	switch e.Kind {
 	case fault.Unauthenticated:
 		if c.token == "" {
-			return "there was no token: put one into MUSTER_TOKEN or a file for --token-file (muster dev token admin prints one of the development issuer)"
+			return "there was no token: run muster login, or put one into MUSTER_TOKEN or a file for --token-file (muster dev token admin prints one of the development issuer)"
 		}
-		return "get a fresh token from the issuer that the gateway trusts (muster dev token admin prints one of the development issuer)"
+		return "run muster login, or get a fresh token from the issuer that the gateway trusts (muster dev token admin prints one of the development issuer)"
 	case fault.Denied:
 		return "use a token of somebody who may: managing takes the realm role muster-admin, writing rules muster-rules-write"
 	case fault.NotFound:

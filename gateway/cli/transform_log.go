@@ -46,8 +46,8 @@ func (c *client) followLog(ctx context.Context, path string, after int64, follow
 	}
 	req.Header.Set("Accept", "application/x-ndjson, application/problem+json")
 	req.Header.Set("User-Agent", c.agent)
-	if c.token != "" {
-		req.Header.Set("Authorization", "Bearer "+c.token)
+	if err := c.authorize(ctx, req); err != nil {
+		return after, err
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

@@ -41,7 +41,9 @@ type Config struct {
 	Drain   Drain   `key:"drain"`
 	Log     Log     `key:"log"`
 
+	Access          Access          `key:"access"`
 	Transformations Transformations `key:"transformations"`
+	Audit           Audit           `key:"audit"`
 }
 
 // HTTP is the listener of the API.
@@ -149,9 +151,34 @@ type Rules struct {
 	Enabled bool `key:"enabled" doc:"apply Graph Access Rules before any worker is asked: what no rule shows is not visible" allowed:"true or false"`
 }
 
+// Access is about who may do what.
+type Access struct {
+	// RoleMapping puts bearers of tokens into groups.
+	RoleMapping map[string]string `key:"roleMapping" doc:"groups of Muster that realm roles and groups of the identity provider stand for, compared exactly" allowed:"role:NAME or group:PATH, each with the name of a group; as a variable, in JSON"`
+	// GroupPattern is compiled where it is used; it matches whole names.
+	GroupPattern string        `key:"groupPattern" doc:"names of groups that the identity provider may create here, as a regular expression for the whole name; without it, none" allowed:"a regular expression (RE2)"`
+	IdPFreshness time.Duration `key:"idpFreshness" doc:"how long stored groups of the identity provider count for personal access tokens after they were last confirmed" allowed:"a duration from 1m to 8760h"`
+	Tokens       Tokens        `key:"tokens"`
+	// MarketplacePlugins are listed for grants.
+	MarketplacePlugins []string `key:"marketplacePlugins" doc:"plugins of marketplaces that can be granted" allowed:"slug/plugin, separated by commas"`
+	SeedAdminEmail     string   `key:"seedAdminEmail" env:"MUSTER_SEED_ADMIN_EMAIL" doc:"e-mail address of the first administrator, who is made a member of Admin at each start" allowed:"an e-mail address"`
+}
+
+// Tokens is about personal access tokens.
+type Tokens struct {
+	MaxAge         time.Duration `key:"maxAge" doc:"longest life of a personal access token" allowed:"a duration from 24h to 87600h"`
+	AllowUnlimited bool          `key:"allowUnlimited" doc:"allow personal access tokens without an end" allowed:"true or false"`
+}
+
 // Transformations is about rule transformations.
 type Transformations struct {
 	SecretsDir string `key:"secretsDir" doc:"directory of the files with the secrets of the steps' clients" allowed:"a directory"`
+}
+
+// Audit is about the audit log.
+type Audit struct {
+	KeyFile   string        `key:"keyFile" doc:"keys that the audit log is chained with, the newest first; without it, an embedded store gets a file beside it and PostgreSQL a chain without a key" allowed:"a file with one key a line, in hex or base64, of at least 32 bytes, readable by its owner alone"`
+	Retention time.Duration `key:"retention" doc:"how long rows of the audit log are kept; 0s keeps them for ever" allowed:"0s, or a duration from 24h to 876000h"`
 }
 
 // Drain is how the gateway ends.
@@ -199,7 +226,12 @@ func Default() Config {
 		},
 		Filter: Filter{UnknownMembers: RefuseUnknown},
 		Rules:  Rules{Enabled: true},
-		Drain:  Drain{Grace: 3 * time.Second, Timeout: 25 * time.Second},
-		Log:    Log{Level: "info", Format: FormatJSON},
+		Access: Access{
+			RoleMapping:  map[string]string{"role:muster-admin": "Admin"},
+			IdPFreshness: 24 * time.Hour,
+			Tokens:       Tokens{MaxAge: 3650 * 24 * time.Hour},
+		},
+		Drain: Drain{Grace: 3 * time.Second, Timeout: 25 * time.Second},
+		Log:   Log{Level: "info", Format: FormatJSON},
 	}
 }

@@ -24,6 +24,10 @@ func decode(f Field, raw any) (reflect.Value, error) {
 		return valueOrError(prefixes(raw))
 	case reflect.TypeFor[[]Issuer]():
 		return valueOrError(issuers(raw))
+	case reflect.TypeFor[[]string]():
+		return valueOrError(words(raw))
+	case reflect.TypeFor[map[string]string]():
+		return valueOrError(textMap(raw))
 	}
 	text, ok := raw.(string)
 	if !ok {
@@ -115,6 +119,52 @@ func prefixes(raw any) ([]netip.Prefix, error) {
 		return nil, errors.New(strings.Join(wrong, "; "))
 	}
 	return out, nil
+}
+
+// words reads a list of texts, from a variable with commas or a file's list.
+func words(raw any) ([]string, error) {
+	switch v := raw.(type) {
+	case string:
+		var out []string
+		for text := range strings.SplitSeq(v, ",") {
+			if text = strings.TrimSpace(text); text != "" {
+				out = append(out, text)
+			}
+		}
+		return out, nil
+	case []any:
+		out := make([]string, 0, len(v))
+		for i, item := range v {
+			text, ok := item.(string)
+			if !ok {
+				return nil, fmt.Errorf("[%d] is not a text", i)
+			}
+			out = append(out, text)
+		}
+		return out, nil
+	default:
+		return nil, errors.New("takes a list of texts")
+	}
+}
+
+// textMap reads names with a text each from JSON: a variable's, or what the file's
+// section was made into.
+func textMap(raw any) (map[string]string, error) {
+	if text, ok := raw.(string); ok {
+		if strings.TrimSpace(text) == "" {
+			return map[string]string{}, nil
+		}
+		out := map[string]string{}
+		dec := json.NewDecoder(strings.NewReader(text))
+		if err := dec.Decode(&out); err != nil {
+			return nil, fmt.Errorf("is not a JSON object of texts: %w", err)
+		}
+		if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+			return nil, errors.New("has text after the object")
+		}
+		return out, nil
+	}
+	return nil, errors.New("takes names with a text each")
 }
 
 // issuers reads the list of issuers, from a variable's JSON or a file's list.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"net/netip"
 	"reflect"
 	"strings"
@@ -56,8 +57,12 @@ func collect(t reflect.Type, defaults reflect.Value, prefix string, index []int)
 			Bool:    sf.Type.Kind() == reflect.Bool,
 			index:   at, typ: sf.Type,
 		}
-		if sf.Tag.Get("env") == "-" {
+		switch env := sf.Tag.Get("env"); env {
+		case "":
+		case "-":
 			f.Env = ""
+		default:
+			f.Env = env
 		}
 		all = append(all, f)
 	}
@@ -75,6 +80,17 @@ func show(v reflect.Value) string {
 			texts[i] = p.String()
 		}
 		return strings.Join(texts, ",")
+	case []string:
+		return strings.Join(x, ",")
+	case map[string]string:
+		if len(x) == 0 {
+			return ""
+		}
+		text, err := json.Marshal(x)
+		if err != nil {
+			return "" // strings can always be written
+		}
+		return string(text)
 	case []Issuer:
 		names := make([]string, len(x))
 		for i, is := range x {

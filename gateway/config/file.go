@@ -1,9 +1,11 @@
 package config
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -109,10 +111,27 @@ func (p *fileParser) leaf(f Field, n *yaml.Node) (any, bool) {
 			list = []any{}
 		}
 		return list, true
+	case n.Kind == yaml.MappingNode && f.typ == reflect.TypeFor[map[string]string]():
+		return p.texts(f, n)
 	default:
 		p.found.mistake(p.at(n), f.Key, "takes a value, not a section", f.Allowed)
 		return nil, false
 	}
+}
+
+// texts reads names with a text each, in the form that a variable has.
+func (p *fileParser) texts(f Field, n *yaml.Node) (any, bool) {
+	var m map[string]string
+	if err := n.Decode(&m); err != nil {
+		p.found.mistake(p.at(n), f.Key, "does not give each name one text, or a name twice", f.Allowed)
+		return nil, false
+	}
+	text, err := json.Marshal(m)
+	if err != nil {
+		p.found.mistake(p.at(n), f.Key, "cannot be read: "+err.Error(), f.Allowed)
+		return nil, false
+	}
+	return string(text), true
 }
 
 func (p *fileParser) isSection(key string) bool {

@@ -129,6 +129,10 @@ func TestEveryNameHasAWorkingVariable(t *testing.T) {
 		"filter.minWorkers": "1", "filter.unknownMembers": "drop", "rules.enabled": "false",
 		"drain.grace": "0s", "drain.timeout": "1s", "log.level": "debug", "log.format": "text",
 		"transformations.secretsDir": t.TempDir(),
+		"access.roleMapping":         `{"role:muster-admin":"Admin","group:/a.b":"writers"}`, "access.groupPattern": "/teams/.*",
+		"access.idpFreshness": "1h", "access.tokens.maxAge": "720h", "access.tokens.allowUnlimited": "true",
+		"access.marketplacePlugins": "main/a, main/b", "access.seedAdminEmail": "admin@example.org",
+		"audit.keyFile":              write(t, "keys", strings.Repeat("ab", 32)+"\n"), "audit.retention": "720h",
 	}
 	var environ []string
 	for _, f := range config.Fields() {
@@ -142,6 +146,10 @@ func TestEveryNameHasAWorkingVariable(t *testing.T) {
 		environ = append(environ, f.Env+"="+values[f.Key])
 	}
 	cfg := mustLoad(t, "", environ).Config
+	if a := cfg.Access; len(a.RoleMapping) != 2 || a.RoleMapping["group:/a.b"] != "writers" || len(a.MarketplacePlugins) != 2 ||
+		a.MarketplacePlugins[1] != "main/b" || a.SeedAdminEmail != "admin@example.org" || !a.Tokens.AllowUnlimited {
+		t.Errorf("access = %+v", a)
+	}
 	if cfg.UUID != "0b0f5d3e-7a66-4a4b-9d0f-6f5b0d9a3c11" {
 		t.Errorf("uuid = %q", cfg.UUID)
 	}

@@ -95,6 +95,8 @@ func TestBadValues(t *testing.T) {
 		{"LIMITS_PRINCIPALSHARE=0", "limits.principalShare is 0"}, {"LIMITS_PRINCIPALSHARE=101", "limits.principalShare is 101"},
 		{"LIMITS_REQUESTS=1.5", "not a whole number"}, {"FILTER_MINWORKERS=-1", "filter.minWorkers"},
 		{"FILTER_UNKNOWNMEMBERS=keep", "filter.unknownMembers"}, {"DRAIN_GRACE=1h", "drain.grace"}, {"TRANSFORMATIONS_SECRETSDIR=/nowhere/at/all", "transformations.secretsDir"}, {"LOG_FORMAT=xml", "log.format"},
+		{"AUDIT_KEYFILE=/does/not/exist", "audit.keyFile the key file of the audit log cannot be read"}, {"AUDIT_KEYFILE=" + notPEM, "is neither hex nor base64"},
+		{"AUDIT_RETENTION=1h", "audit.retention is 1h"}, {"AUDIT_RETENTION=-24h", "audit.retention is -24h"},
 		{"CONFIG_VERSION=1", "is not a known variable"}, {"CONFIG=x", "is not a known variable"},
 	} {
 		t.Run(c.pair, func(t *testing.T) {

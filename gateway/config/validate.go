@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/muster-fleet/muster/registry/audit"
 )
 
 // checker collects what is wrong with values that could be read. Keys that
@@ -49,7 +51,9 @@ func (r *reader) validate(cfg *Config, bad map[string]bool) {
 	c.workers(&cfg.Workers)
 	c.limits(&cfg.Limits)
 	c.filter(&cfg.Filter)
+	c.access(&cfg.Access)
 	c.directory("transformations.secretsDir", cfg.Transformations.SecretsDir)
+	c.audit(&cfg.Audit)
 	c.between("drain.grace", cfg.Drain.Grace, 0, 10*time.Minute)
 	c.between("drain.timeout", cfg.Drain.Timeout, 1, time.Hour)
 	c.log(&cfg.Log)
@@ -144,6 +148,17 @@ func (c *checker) filter(f *Filter) {
 	}
 	if f.UnknownMembers != RefuseUnknown && f.UnknownMembers != DropUnknown {
 		c.wrong("filter.unknownMembers", "%q is not known", f.UnknownMembers)
+	}
+}
+
+func (c *checker) audit(a *Audit) {
+	if a.KeyFile != "" {
+		if _, err := audit.ReadKeyFile(a.KeyFile); err != nil {
+			c.wrong("audit.keyFile", "%v", err)
+		}
+	}
+	if a.Retention != 0 {
+		c.between("audit.retention", a.Retention, 24*time.Hour, 876_000*time.Hour)
 	}
 }
 

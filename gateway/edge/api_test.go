@@ -13,12 +13,11 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"google.golang.org/grpc/metadata"
 
-	"github.com/muster-fleet/muster/gateway/authn"
-	"github.com/muster-fleet/muster/gateway/authz"
 	"github.com/muster-fleet/muster/gateway/edge"
+	"github.com/muster-fleet/muster/gateway/fanout/faulttest"
 	"github.com/muster-fleet/muster/proto/fault"
+	"github.com/muster-fleet/muster/registry"
 )
 
 func get(t *testing.T, addr, path, who string) *http.Request {
@@ -208,44 +207,46 @@ func TestOpsPaths(t *testing.T) {
 	}
 }
 
-// A guard lets in who may, over both listeners alike, and keeps of others no more
-// than where they came from.
-func TestGuard(t *testing.T) {
+// The gate lets in who may, and keeps of others no more than where they came from.
+func TestGate(t *testing.T) {
 	plain := people{"bob": {Subject: "b", Username: "bob", Audience: []string{"muster", "muster-admin"}}}
 	maps.Copy(plain, everybody)
-	plain["other"] = plain["admin"]
-	guard := edge.Guard{
-		Authn: authn.New(plain, authn.Options{ManagementAudience: "muster-admin"}), Action: authz.ManageWorkers,
+	gate := gateOf(t, plain, "muster-admin", func() *registry.Snapshot { return withAdmin(faulttest.Snapshot()) })
+	guard, err := gate.Guard("POST /api/workers")
+	if err != nil {
+		t.Fatal(err)
 	}
 	for who, want := range map[string]string{"admin": "", "alice": "invalid_token", "bob": "denied", "mallory": "invalid_token", "": "invalid_token"} {
 		req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
 		req.RemoteAddr = "192.0.2.7:4711"
-		md := metadata.MD{}
 		if who != "" {
 			req.Header.Set("Authorization", "Bearer "+who)
-			md.Set("authorization", "Bearer "+who)
 		}
 		req.Header.Set("X-Request-Id", "load-plan_7.1")
-		md.Set("x-request-id", "load-plan_7.1")
-		actor, err := guard.HTTP(req)
-		over, errOver := guard.GRPC(metadata.NewIncomingContext(t.Context(), md))
+		actor, err := guard(req)
 		if want == "" {
-			if err != nil || errOver != nil || actor.Username != "admin" || actor.Subject != "id-of-admin" || actor.Address != "192.0.2.7" ||
-				actor.RequestID != "load-plan_7.1" || over.Username != "admin" || over.RequestID != "load-plan_7.1" {
-				t.Errorf("%s: %+v %v; over gRPC %+v %v", who, actor, err, over, errOver)
+			if err != nil || actor.Username != "admin" || actor.Subject != "id-of-admin" || actor.Address != "192.0.2.7" ||
+				actor.RequestID != "load-plan_7.1" || !actor.Admin() {
+				t.Errorf("%s: %+v %v", who, actor, err)
 			}
 			continue
 		}
-		if !fault.Is(err, want) || !fault.Is(errOver, want) || actor.Subject != "" || over.Subject != "" {
-			t.Errorf("%q: %+v %v; over gRPC %+v %v", who, actor, err, over, errOver)
+		if !fault.Is(err, want) || actor.Subject != "" || actor.Principal != nil || actor.Admin() {
+			t.Errorf("%q: %+v %v", who, actor, err)
 		}
+	}
+	if _, err := gate.Guard("GET /api/nowhere"); err == nil || !strings.Contains(err.Error(), "gateway/authz/endpoints.go") {
+		t.Errorf("an endpoint that nobody has thought of: %v", err)
 	}
 }
 
 // An id that came along is kept where it may stand in the audit log, and replaced
 // where not.
 func TestRequestIDs(t *testing.T) {
-	guard := edge.Guard{Authn: authn.New(everybody, authn.Options{}), Action: authz.ManageWorkers}
+	guard, err := gateOf(t, everybody, "", func() *registry.Snapshot { return withAdmin(faulttest.Snapshot()) }).Guard("GET /api/workers")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for given, keep := range map[string]bool{
 		"a": true, "A-Z_0.9": true, strings.Repeat("x", 64): true,
 		"": false, strings.Repeat("x", 65): false, "a b": false, "a\"b": false, "ä": false, "a/b": false, "\x1b[2J": false,
@@ -253,7 +254,7 @@ func TestRequestIDs(t *testing.T) {
 		req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
 		req.Header.Set("Authorization", "Bearer admin")
 		req.Header.Set("X-Request-Id", given)
-		actor, err := guard.HTTP(req)
+		actor, err := guard(req)
 		if err != nil || (actor.RequestID == given) != keep || actor.RequestID == "" {
 			t.Errorf("%q became %q (%v)", given, actor.RequestID, err)
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/muster-fleet/muster/gateway/authn"
 	"github.com/muster-fleet/muster/gateway/authz"
+	"github.com/muster-fleet/muster/gateway/edge/rest"
 	"github.com/muster-fleet/muster/gateway/pipeline"
 	"github.com/muster-fleet/muster/gateway/verdict"
 	"github.com/muster-fleet/muster/proto/fault"
@@ -35,7 +36,7 @@ type FilterConfig struct {
 
 // FilterDeps are what the filter endpoint stands on.
 type FilterDeps struct {
-	Authn     *authn.Authenticator
+	Gate      *Gate
 	Pipeline  *pipeline.Filter
 	Snapshot  func() *registry.Snapshot
 	Admission *Admission
@@ -45,10 +46,14 @@ type FilterDeps struct {
 	Logger    *slog.Logger
 }
 
+const filterPath = "/api/graph-security/filter"
+
 // filterHandler answers POST /api/graph-security/filter.
 type filterHandler struct {
 	cfg     FilterConfig
 	d       FilterDeps
+	need    *authz.Endpoint
+	other   rest.Guard // of other methods
 	bodies  bodyReader
 	metrics *endpointMetrics
 	nodes   *elementMetrics
@@ -58,7 +63,7 @@ type filterHandler struct {
 
 func newFilterHandler(cfg FilterConfig, d FilterDeps) *filterHandler {
 	return &filterHandler{
-		cfg: cfg, d: d,
+		cfg: cfg, d: d, need: d.Gate.must(http.MethodPost + " " + filterPath), other: d.Gate.guard(filterPath),
 		bodies:  bodyReader{pool: &bodyPool{}, limit: cfg.MaxBody},
 		metrics: d.Metrics.endpoint("filter"),
 		nodes:   d.Metrics.kind(element.Nodes.Key()),
@@ -89,11 +94,15 @@ func (f *filterHandler) serve(ctx context.Context, w http.ResponseWriter, r *htt
 		return 0, err
 	}
 	defer f.d.Drain.End()
-	caller, err := f.d.Authn.FromRequest(r)
+	caller, err := f.d.Gate.authn.FromRequest(r)
 	if err != nil {
 		return 0, err
 	}
-	in, timeout, err := f.head(r, caller)
+	who, _, err := f.d.Gate.decide(caller, f.need, r.PathValue)
+	if err != nil {
+		return 0, err
+	}
+	in, timeout, err := f.head(r, caller, &who)
 	if err != nil {
 		return 0, err
 	}
@@ -117,13 +126,13 @@ func (f *filterHandler) serve(ctx context.Context, w http.ResponseWriter, r *htt
 }
 
 // head reads what the request's head says beside the token.
-func (f *filterHandler) head(r *http.Request, caller authn.Caller) (in pipeline.Input, timeout time.Duration, err error) {
+func (f *filterHandler) head(r *http.Request, caller authn.Caller, who *authz.Who) (in pipeline.Input, timeout time.Duration, err error) {
 	in = pipeline.Input{Caller: caller}
 	if in.Explain, err = explainAsked(r); err != nil {
 		return in, 0, err
 	}
 	if in.Explain {
-		if err := authz.Require(caller.Principal, authz.ExplainFilter); err != nil {
+		if err := who.Explain(); err != nil {
 			return in, 0, err
 		}
 	}
@@ -201,7 +210,7 @@ func (f *filterHandler) answer(ctx context.Context, w http.ResponseWriter, a *ve
 
 // refuseMethod answers what is not a POST.
 func (f *filterHandler) refuseMethod(w http.ResponseWriter, r *http.Request) {
-	if _, err := f.d.Authn.FromRequest(r); err != nil {
+	if _, err := f.other(r); err != nil {
 		f.refuse(r.Context(), w, fault.From(err))
 		return
 	}

@@ -18,6 +18,8 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	"github.com/muster-fleet/muster/gateway/authn"
+	"github.com/muster-fleet/muster/gateway/authz"
+	"github.com/muster-fleet/muster/gateway/edge/rest"
 	"github.com/muster-fleet/muster/proto/fault"
 )
 
@@ -29,9 +31,6 @@ const (
 	grpcBuffer         = 128 << 10
 )
 
-// healthService is open to anyone; it tells only that the process serves.
-const healthService = "/grpc.health.v1.Health/"
-
 // GRPCConfig bounds the gRPC listener.
 type GRPCConfig struct {
 	// MaxMessage is the largest message taken, in bytes.
@@ -40,7 +39,7 @@ type GRPCConfig struct {
 
 // GRPCDeps are what every call of the gRPC listener goes through.
 type GRPCDeps struct {
-	Authn   *authn.Authenticator
+	Gate    *Gate
 	Drain   *Drain
 	Metrics *Metrics
 	Logger  *slog.Logger
@@ -62,7 +61,7 @@ func ListenGRPC(ctx context.Context, addr string, cfg GRPCConfig, d GRPCDeps, re
 	if err != nil {
 		return nil, listenError(addr, err)
 	}
-	g := &gate{GRPCDeps: d, endpoints: make(map[string]*endpointMetrics)}
+	g := &calls{GRPCDeps: d, endpoints: make(map[string]*endpointMetrics), needs: make(map[string]*authz.Endpoint)}
 	opts := []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(g.unary),
 		grpc.ChainStreamInterceptor(g.stream),
@@ -81,8 +80,14 @@ func ListenGRPC(ctx context.Context, addr string, cfg GRPCConfig, d GRPCDeps, re
 	healthv1.RegisterHealthServer(s.srv, s.health)
 	register(s.srv)
 	reflection.Register(s.srv)
-	for name := range s.srv.GetServiceInfo() {
+	for name, info := range s.srv.GetServiceInfo() {
 		g.endpoints[name] = d.Metrics.endpoint("grpc:" + name)
+		for _, m := range info.Methods {
+			key := "/" + name + "/" + m.Name
+			if g.needs[key], err = d.Gate.endpoint(key); err != nil {
+				return nil, errors.Join(err, closeListener(ln))
+			}
+		}
 	}
 	return s, nil
 }
@@ -119,16 +124,17 @@ func (s *GRPCServer) Shutdown(ctx context.Context) error {
 	return closeListener(s.ln)
 }
 
-// gate is what every call passes: panics, draining, authentication, counting.
-type gate struct {
+// calls is what every call passes: panics, draining, who may, counting.
+type calls struct {
 	GRPCDeps
 	endpoints map[string]*endpointMetrics
+	needs     map[string]*authz.Endpoint // by method, complete
 }
 
-func (g *gate) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (resp any, err error) {
+func (g *calls) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (resp any, err error) {
 	done := g.begin(info.FullMethod)
 	defer func() { err = done(ctx, recover(), err) }()
-	ctx, leave, err := g.enter(ctx, info.FullMethod)
+	ctx, leave, err := g.enter(ctx, info.FullMethod, req)
 	if err != nil {
 		return nil, err
 	}
@@ -136,10 +142,10 @@ func (g *gate) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, n
 	return next(ctx, req)
 }
 
-func (g *gate) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
+func (g *calls) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
 	done := g.begin(info.FullMethod)
 	defer func() { err = done(ss.Context(), recover(), err) }()
-	ctx, leave, err := g.enter(ss.Context(), info.FullMethod)
+	ctx, leave, err := g.enter(ss.Context(), info.FullMethod, nil)
 	if err != nil {
 		return err
 	}
@@ -147,25 +153,31 @@ func (g *gate) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 	return next(srv, &contextStream{ServerStream: ss, ctx: ctx})
 }
 
-// enter authenticates a call and counts it in.
-func (g *gate) enter(ctx context.Context, method string) (context.Context, func(), error) {
-	if strings.HasPrefix(method, healthService) {
+// enter counts a call in, and asks whether its caller may make it.
+func (g *calls) enter(ctx context.Context, method string, req any) (context.Context, func(), error) {
+	need := g.needs[method]
+	if need.Need.IsPublic() {
 		return ctx, func() {}, nil
 	}
 	if err := g.Drain.Begin(); err != nil {
 		return ctx, nil, err
 	}
-	caller, err := g.Authn.FromGRPC(ctx)
+	caller, err := g.Gate.authn.FromGRPC(ctx)
+	if err == nil {
+		var who rest.Caller
+		who, err = g.Gate.grpc(ctx, caller, need, req)
+		ctx = rest.WithCaller(authn.WithCaller(ctx, caller), who)
+	}
 	if err != nil {
 		g.Drain.End()
 		return ctx, nil, err
 	}
-	return authn.WithCaller(ctx, caller), g.Drain.End, nil
+	return ctx, g.Drain.End, nil
 }
 
 // begin starts the clock of a call; what it returns ends it: it turns panics
 // and every error into a *fault.Error and counts the call.
-func (g *gate) begin(method string) func(ctx context.Context, panicked any, err error) error {
+func (g *calls) begin(method string) func(ctx context.Context, panicked any, err error) error {
 	start := time.Now()
 	return func(ctx context.Context, panicked any, err error) error {
 		if panicked != nil {

@@ -29,7 +29,7 @@ const service = "grpc:muster.gateway.v1.GraphSecurity"
 func (r *rig) grpc(t *testing.T) (*edge.GRPCServer, *grpc.ClientConn) {
 	t.Helper()
 	s, err := edge.ListenGRPC(t.Context(), "127.0.0.1:0", edge.GRPCConfig{MaxMessage: 1 << 20}, edge.GRPCDeps{
-		Authn: r.d.Authn, Drain: r.d.Drain, Metrics: r.d.Metrics, Logger: r.d.Logger,
+		Gate: r.d.Gate, Drain: r.d.Drain, Metrics: r.d.Metrics, Logger: r.d.Logger,
 	}, func(s *grpc.Server) { edge.RegisterFilter(s, r.cfg, r.d) })
 	if err != nil {
 		t.Fatal(err)

@@ -3,12 +3,16 @@ package edge
 import (
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"net"
 	"net/http"
+	"strings"
 
 	"github.com/google/uuid"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/muster-fleet/muster/gateway/authn"
 	"github.com/muster-fleet/muster/gateway/authz"
@@ -19,96 +23,157 @@ import (
 
 const headerRequestID = "X-Request-Id"
 
-// Guard lets management requests in: a token that is good, for the management
-// audience, and of a principal who may do it. It is safe for concurrent use.
-type Guard struct {
-	Authn  *authn.Authenticator
-	Action authz.Action
-	// Plain is a role whose holders need no token for the management audience:
-	// one that opens nothing but what this guard guards. Empty without one.
-	Plain string
+// Gate lets callers in to endpoints, by the table of what each of them needs. It
+// is safe for concurrent use.
+type Gate struct {
+	authn  *authn.Authenticator
+	access *authz.Access
+	table  *authz.Table
 }
 
-// Anybody lets everybody in who has a valid token.
-func (g Guard) Anybody(r *http.Request) (rest.Caller, error) {
-	caller, err := g.Authn.FromRequest(r)
+// NewGate returns a Gate.
+func NewGate(a *authn.Authenticator, access *authz.Access, table *authz.Table) *Gate {
+	return &Gate{authn: a, access: access, table: table}
+}
+
+// endpoint returns the entry of an endpoint, or an error that says where it is
+// missing.
+func (g *Gate) endpoint(key string) (*authz.Endpoint, error) {
+	if e := g.table.Endpoint(key); e != nil {
+		return e, nil
+	}
+	return nil, fmt.Errorf("the table of endpoints says nothing of %q; enter it in gateway/authz/endpoints.go", key)
+}
+
+// Guard returns what lets callers in to an endpoint of the HTTP listener. It is a
+// rest.Gate.
+func (g *Gate) Guard(key string) (rest.Guard, error) {
+	if _, err := g.endpoint(key); err != nil {
+		return nil, err
+	}
+	return g.guard(key), nil
+}
+
+// must is endpoint for what is mounted here: it panics over an endpoint that the
+// table does not have, as a ServeMux does over a bad pattern.
+func (g *Gate) must(key string) *authz.Endpoint {
+	e, err := g.endpoint(key)
+	if err != nil {
+		panic("edge: " + err.Error())
+	}
+	return e
+}
+
+// guard is Guard for what is mounted here.
+func (g *Gate) guard(key string) rest.Guard {
+	e := g.must(key)
+	return func(r *http.Request) (rest.Caller, error) { return g.http(r, e) }
+}
+
+func (g *Gate) http(r *http.Request, e *authz.Endpoint) (rest.Caller, error) {
+	from := registry.Actor{Address: host(r.RemoteAddr), RequestID: requestID(r.Header.Get(headerRequestID))}
+	if e.Need.IsPublic() {
+		return rest.Caller{Actor: from}, nil
+	}
+	caller, err := g.authn.FromRequest(r)
 	if err != nil {
 		return rest.Caller{}, err
 	}
-	return callerOf(r, caller), nil
+	return g.enter(caller, from, e, r.PathValue)
 }
 
-// HTTP returns who makes a request, for the audit log, or a *fault.Error.
-func (g Guard) HTTP(r *http.Request) (registry.Actor, error) {
-	who, err := g.Caller(r)
-	return who.Actor, err
-}
-
-// Caller is HTTP with the principal, for calls that decide by it.
-func (g Guard) Caller(r *http.Request) (rest.Caller, error) {
-	caller, err := g.Authn.FromRequest(r)
+// enter decides about an authenticated caller. Of somebody who is not let in no
+// more is returned than where from.
+func (g *Gate) enter(c authn.Caller, from registry.Actor, e *authz.Endpoint, param func(string) string) (rest.Caller, error) {
+	who, pass, err := g.decide(c, e, param)
 	if err != nil {
-		return rest.Caller{}, err
+		g.authn.NoteRefusal(from.Address, err)
+		return rest.Caller{Actor: from}, err
 	}
-	who := callerOf(r, caller)
-	if _, err := g.allow(caller); err != nil {
-		// Of somebody who was not let in no more is kept than where from.
-		return rest.Caller{Actor: registry.Actor{Address: who.Address, RequestID: who.RequestID}}, err
+	return callerOf(c, from, who, pass), nil
+}
+
+// decide lets an authenticated caller in to an endpoint or says why not. It
+// allocates nothing for callers who are let in.
+func (g *Gate) decide(c authn.Caller, e *authz.Endpoint, param func(string) string) (authz.Who, authz.Pass, error) {
+	who, err := g.access.Who(c)
+	if err != nil {
+		return who, authz.Pass{}, err
 	}
-	return who, nil
-}
-
-func callerOf(r *http.Request, c authn.Caller) rest.Caller {
-	actor := actorOf(c.Principal)
-	actor.Address = host(r.RemoteAddr)
-	actor.RequestID = requestID(r.Header.Get(headerRequestID))
-	return rest.Caller{Actor: actor, Principal: c.Principal, TokenDigest: sha256.Sum256([]byte(c.Token))}
-}
-
-func actorOf(p *token.Principal) registry.Actor {
-	return registry.Actor{Subject: p.Subject, Issuer: p.Issuer, Username: p.Username}
-}
-
-// GRPC is HTTP for a call that the listener has authenticated.
-func (g Guard) GRPC(ctx context.Context) (registry.Actor, error) {
-	caller, ok := authn.CallerFrom(ctx)
-	if !ok {
-		// No call reaches a service unauthenticated; if one did, this refuses it.
-		var err error
-		if caller, err = g.Authn.FromGRPC(ctx); err != nil {
-			return registry.Actor{}, err
+	if e.Login {
+		if err := g.authn.ForLogin(c); err != nil {
+			return who, authz.Pass{}, err
 		}
 	}
-	actor, err := g.allow(caller)
+	if e.Audience != authz.ForService {
+		if err := g.authn.ForManagement(c); err != nil {
+			if e.Audience == authz.ForServiceAccounts {
+				return decidePlain(c, e, param, who, err)
+			}
+			return who, authz.Pass{}, err
+		}
+	}
+	pass, err := who.Require(e, param)
+	return who, pass, err
+}
+
+// decidePlain decides about a token that is not for the management endpoints: it
+// does for a service account with a grant of its own, whose token no person's
+// request can have brought to a worker.
+func decidePlain(c authn.Caller, e *authz.Endpoint, param func(string) string, who authz.Who, wrongAudience error) (authz.Who, authz.Pass, error) {
+	granted := who.WithoutAdmin()
+	pass, err := granted.Require(e, param)
+	switch {
+	case err == nil && isServiceAccount(c.Principal):
+		return granted, pass, nil
+	case err != nil && !who.Admin():
+		// Whom another token would not help is told which right is missing rather
+		// than which audience.
+		return who, pass, err
+	default:
+		return who, pass, wrongAudience
+	}
+}
+
+// isServiceAccount reports whether a token is a client's own: it was given to the
+// client that it speaks for.
+func isServiceAccount(p *token.Principal) bool {
+	client, ok := strings.CutPrefix(p.Username, "service-account-")
+	return ok && client != "" && client == p.Client
+}
+
+func callerOf(c authn.Caller, actor registry.Actor, who authz.Who, pass authz.Pass) rest.Caller {
+	actor.Subject, actor.Issuer, actor.Username = c.Principal.Subject, c.Principal.Issuer, c.Principal.Username
+	return rest.Caller{Actor: actor, Who: who, Pass: pass, Principal: c.Principal, TokenDigest: sha256.Sum256([]byte(c.Token))}
+}
+
+// grpc decides about a call that the listener has authenticated; req is its
+// message, nil for a stream.
+func (g *Gate) grpc(ctx context.Context, c authn.Caller, e *authz.Endpoint, req any) (rest.Caller, error) {
+	var from registry.Actor
 	if p, ok := peer.FromContext(ctx); ok {
-		actor.Address = host(p.Addr.String())
+		from.Address = host(p.Addr.String())
 	}
 	given := ""
 	if v := metadata.ValueFromIncomingContext(ctx, headerRequestID); len(v) == 1 {
 		given = v[0]
 	}
-	actor.RequestID = requestID(given)
-	return actor, err
+	from.RequestID = requestID(given)
+	return g.enter(c, from, e, func(name string) string { return fieldOf(req, name) })
 }
 
-func (g Guard) allow(c authn.Caller) (registry.Actor, error) {
-	// Who may come with a plain token has to be told which role is missing rather
-	// than which audience.
-	if g.Plain != "" {
-		if err := authz.Require(c.Principal, g.Action); err != nil {
-			return registry.Actor{}, err
-		}
-		if c.Principal.HasRealmRole(g.Plain) {
-			return actorOf(c.Principal), nil
-		}
+// fieldOf returns a message's field of text; "" when it has none of that name.
+func fieldOf(req any, name string) string {
+	m, ok := req.(proto.Message)
+	if !ok {
+		return ""
 	}
-	if err := g.Authn.ForManagement(c); err != nil {
-		return registry.Actor{}, err
+	r := m.ProtoReflect()
+	f := r.Descriptor().Fields().ByName(protoreflect.Name(name))
+	if f == nil || f.Kind() != protoreflect.StringKind || f.IsList() {
+		return ""
 	}
-	if err := authz.Require(c.Principal, g.Action); err != nil {
-		return registry.Actor{}, err
-	}
-	return actorOf(c.Principal), nil
+	return r.Get(f).String()
 }
 
 func host(addr string) string {

@@ -26,6 +26,7 @@ import (
 	"github.com/muster-fleet/muster/gateway/pipeline"
 	"github.com/muster-fleet/muster/proto/fault"
 	"github.com/muster-fleet/muster/registry"
+	"github.com/muster-fleet/muster/registry/access"
 	"github.com/muster-fleet/muster/workers/token"
 )
 
@@ -39,7 +40,7 @@ var everybody = people{
 	"alice": {Issuer: "https://issuer.test", Subject: "id-of-alice", Username: "alice", Audience: []string{"muster"}},
 	"admin": {
 		Issuer: "https://issuer.test", Subject: "id-of-admin", Username: "admin",
-		RealmRoles: []string{authz.RoleAdmin}, Audience: []string{"muster", "muster-admin"},
+		RealmRoles: []string{"muster-admin"}, Audience: []string{"muster", "muster-admin"},
 	},
 }
 
@@ -113,7 +114,7 @@ func setUp(t *testing.T, bytes int64, workers ...*registry.Worker) *rig {
 		reg:  prometheus.NewRegistry(),
 		fake: &asker{Fleet: fleet}, log: &journal{},
 	}
-	snapshot := faulttest.Snapshot(workers...)
+	snapshot := withAdmin(faulttest.Snapshot(workers...))
 	now := func() *registry.Snapshot { return snapshot }
 	p, err := pipeline.New(pipeline.Config{}, pipeline.Deps{Snapshots: now, Fleet: r.fake})
 	if err != nil {
@@ -121,12 +122,37 @@ func setUp(t *testing.T, bytes int64, workers ...*registry.Worker) *rig {
 	}
 	admission := edge.NewAdmission(edge.AdmissionConfig{Requests: 64, Bytes: bytes, PrincipalShare: 1})
 	r.d = edge.FilterDeps{
-		Authn: authn.New(everybody, authn.Options{ManagementAudience: "muster-admin"}), Pipeline: p, Snapshot: now,
+		Gate: gateOf(t, everybody, "muster-admin", now), Pipeline: p, Snapshot: now,
 		Admission: admission, Drain: edge.NewDrain(), Metrics: edge.NewMetrics(r.reg, admission),
 		Tracer: noop.NewTracerProvider().Tracer("test"),
 		Logger: slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	return r
+}
+
+// withAdmin is a snapshot with the system groups.
+func withAdmin(s *registry.Snapshot) *registry.Snapshot {
+	return s.WithAccess(s.Access.With(&access.Delta{Groups: []access.Group{
+		{ID: access.ID{1}, Name: access.Admin, System: true}, {ID: access.ID{2}, Name: access.Everyone, System: true},
+	}}))
+}
+
+// gateOf is a gate over the standard tables, at which the tokens are names.
+func gateOf(t *testing.T, of people, managementAudience string, snapshots func() *registry.Snapshot, more ...authz.Endpoint) *edge.Gate {
+	t.Helper()
+	types, err := authz.NewTypes(authz.Standard()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := authz.NewTable(types, append(authz.Endpoints(), more...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	access, err := authz.NewAccess(authz.Config{}, types, snapshots)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return edge.NewGate(authn.New(of, authn.Options{ManagementAudience: managementAudience}), access, table)
 }
 
 // http serves the API listener and returns its address.

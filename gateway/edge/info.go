@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/muster-fleet/muster/gateway/authn"
+	"github.com/muster-fleet/muster/gateway/edge/rest"
 	"github.com/muster-fleet/muster/proto/fault"
 	"github.com/muster-fleet/muster/registry"
 )
@@ -17,6 +18,9 @@ type info struct {
 	Version string `json:"version"`
 }
 
+// infoPath is where the gateway tells who it is.
+const infoPath = "GET /{$}"
+
 // infoHandler answers GET /: the gateway is itself a worker, so that gateways
 // compose.
 func infoHandler(version string, snapshot func() *registry.Snapshot) http.HandlerFunc {
@@ -29,9 +33,9 @@ func infoHandler(version string, snapshot func() *registry.Snapshot) http.Handle
 }
 
 // notFound answers what no route takes, to callers with a good token.
-func notFound(a *authn.Authenticator) http.HandlerFunc {
+func notFound(guard rest.Guard) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if _, err := a.FromRequest(r); err != nil {
+		if _, err := guard(r); err != nil {
 			authn.Challenge(w.Header(), err)
 			fault.From(err).WriteProblem(w)
 			return

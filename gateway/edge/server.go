@@ -31,18 +31,20 @@ type Route struct {
 
 // API is the handler of the API listener: GET /, the filter endpoint and the
 // given routes. All but GET / needs a token, also to learn what is not there.
-// Routes other than the filter are counted, drained and given no
-// token check: their handlers do that themselves, because they answer problems.
+// Routes other than the filter are counted and drained; who may make their calls
+// their handlers ask the gate themselves, because they answer problems. It panics
+// over an endpoint that the gate's table does not have.
 func API(version string, cfg FilterConfig, d FilterDeps, routes ...Route) http.Handler {
 	mux := http.NewServeMux()
 	filter := newFilterHandler(cfg, d)
-	mux.Handle("POST /api/graph-security/filter", filter)
-	mux.Handle("/api/graph-security/filter", prompt(http.HandlerFunc(filter.refuseMethod)))
-	mux.Handle("GET /{$}", prompt(infoHandler(version, d.Snapshot)))
+	mux.Handle(http.MethodPost+" "+filterPath, filter)
+	mux.Handle(filterPath, prompt(http.HandlerFunc(filter.refuseMethod)))
+	d.Gate.must(infoPath)
+	mux.Handle(infoPath, prompt(infoHandler(version, d.Snapshot)))
 	for _, r := range routes {
 		mux.Handle(r.Pattern, prompt(counted(r.Handler, d.Drain, d.Metrics.endpoint(r.Endpoint))))
 	}
-	mux.Handle("/", prompt(notFound(d.Authn)))
+	mux.Handle("/", prompt(notFound(d.Gate.guard("/"))))
 	return mux
 }
 

@@ -84,11 +84,13 @@ var rooms = []room{
 
 	// L5: the shell.
 	{path: "gateway/edge/rest", layer: 5},
+	{path: "gateway/edge/rest/resttest", layer: 5, also: []string{"gateway/edge/rest"}},
 	{path: "gateway/edge", layer: 5, also: []string{"gateway/edge/fleet", "gateway/edge/rest"}},
-	{path: "gateway/edge/fleet", layer: 5, also: []string{"gateway/edge/rest"}},
-	{path: "gateway/edge/accessrules", layer: 5, also: []string{"gateway/edge/rest"}},
-	{path: "gateway/edge/transformations", layer: 5, also: []string{"gateway/edge/rest"}},
+	{path: "gateway/edge/fleet", layer: 5, also: []string{"gateway/edge/rest", "gateway/edge/rest/resttest"}},
+	{path: "gateway/edge/accessrules", layer: 5, also: []string{"gateway/edge/rest", "gateway/edge/rest/resttest"}},
+	{path: "gateway/edge/transformations", layer: 5, also: []string{"gateway/edge/rest", "gateway/edge/rest/resttest"}},
 	{path: "gateway/edge/admin", layer: 5, also: []string{"gateway/edge/rest"}},
+	{path: "gateway/edge/audit", layer: 5, also: []string{"gateway/edge/rest", "gateway/edge/rest/resttest"}},
 	{path: "gateway/ui", tree: true, layer: 5},
 	{path: "gateway/config", layer: 5},
 
@@ -117,7 +119,7 @@ var leaves = []leaf{
 	{"github.com/hashicorp/go-plugin", []string{"connectors/connector", "connectors/host"}, "child processes belong to the connectors"},
 	{"github.com/golang-jwt/", []string{"workers/token", "gateway/authn/devissuer", "workers/workertest"}, "there is one verifier; only issuers of test tokens sign"},
 	{"github.com/MicahParks/", []string{"workers/token", "gateway/authn/devissuer", "workers/workertest"}, "there is one verifier"},
-	{"github.com/danielgtaylor/huma", []string{"gateway/edge", "gateway/edge/fleet", "gateway/edge/rest", "gateway/edge/accessrules", "gateway/edge/transformations", "gateway/edge/admin"}, "OpenAPI is the shell's"},
+	{"github.com/danielgtaylor/huma", []string{"gateway/edge", "gateway/edge/fleet", "gateway/edge/rest", "gateway/edge/accessrules", "gateway/edge/transformations", "gateway/edge/admin", "gateway/edge/audit"}, "OpenAPI is the shell's"},
 	{"github.com/failsafe-go/", []string{"gateway/fanout"}, "resilience is fan-out's"},
 	{"github.com/spf13/", []string{"gateway/cli", "gateway/config"}, "commands are the CLI's"},
 	{"github.com/knadh/koanf", []string{"gateway/config"}, "configuration is read once"},

@@ -3,88 +3,12 @@ package keycloak_test
 import (
 	"encoding/base64"
 	"encoding/json"
-	"errors"
-	"html"
-	"io"
 	"net/http"
-	"net/http/cookiejar"
-	"net/url"
-	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/muster-fleet/muster/gateway/authn/keycloak/keycloaktest"
 )
-
-var (
-	formAction  = regexp.MustCompile(`<form[^>]*\saction="([^"]+)"`)
-	hiddenInput = regexp.MustCompile(`<input[^>]*type="hidden"[^>]*>`)
-	attribute   = regexp.MustCompile(`\s(name|value)="([^"]*)"`)
-)
-
-// browser follows a person through Keycloak's pages.
-type browser struct {
-	client *http.Client
-	page   string
-	at     *url.URL
-}
-
-func newBrowser(t *testing.T) *browser {
-	t.Helper()
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &browser{client: &http.Client{Jar: jar}}
-	t.Cleanup(b.client.CloseIdleConnections)
-	return b
-}
-
-func (b *browser) load(t *testing.T, resp *http.Response, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, err := io.ReadAll(resp.Body)
-	if err := errors.Join(err, resp.Body.Close()); err != nil {
-		t.Fatal(err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		t.Fatalf("%s: status %d", resp.Request.URL, resp.StatusCode)
-	}
-	b.page, b.at = string(body), resp.Request.URL
-}
-
-func (b *browser) open(t *testing.T, address string) {
-	t.Helper()
-	resp, err := b.client.Get(address)
-	b.load(t, resp, err)
-}
-
-// submit sends the page's form with its hidden fields and the given ones.
-func (b *browser) submit(t *testing.T, fields ...string) {
-	t.Helper()
-	found := formAction.FindStringSubmatch(b.page)
-	if found == nil {
-		t.Fatalf("no form on %s:\n%s", b.at, b.page)
-	}
-	action, err := b.at.Parse(html.UnescapeString(found[1]))
-	if err != nil {
-		t.Fatal(err)
-	}
-	values := keycloaktest.Form(fields...)
-	for _, input := range hiddenInput.FindAllString(b.page, -1) {
-		pair := map[string]string{}
-		for _, m := range attribute.FindAllStringSubmatch(input, -1) {
-			pair[m[1]] = html.UnescapeString(m[2])
-		}
-		if pair["name"] != "" && !values.Has(pair["name"]) {
-			values.Set(pair["name"], pair["value"])
-		}
-	}
-	resp, err := b.client.PostForm(action.String(), values)
-	b.load(t, resp, err)
-}
 
 // testDeviceLogin does what `muster login` and a person with a browser do.
 func testDeviceLogin(t *testing.T, s *server) {
@@ -93,13 +17,7 @@ func testDeviceLogin(t *testing.T, s *server) {
 	if r := s.Ask(t, s.Endpoint()+"/token", poll); r.Error != "authorization_pending" {
 		t.Fatalf("before the login: %+v", r)
 	}
-	b := newBrowser(t)
-	b.open(t, begun.Complete)
-	b.submit(t, "username", "alice", "password", "alice")
-	b.submit(t, "accept", "Yes")
-	if !strings.Contains(b.page, "Device Login Successful") {
-		t.Fatalf("the last page is\n%s", b.page)
-	}
+	keycloaktest.NewBrowser(t).ApproveDevice(t, begun.Complete, "alice")
 	var r keycloaktest.Reply
 	waitUntil(t, "the device gets its token", func() bool {
 		r = s.Ask(t, s.Endpoint()+"/token", poll)

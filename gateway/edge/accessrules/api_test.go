@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/muster-fleet/muster/registry"
+	"github.com/muster-fleet/muster/registry/rule"
 )
 
 func names(list any) []string {

@@ -51,10 +51,8 @@ type Judge interface {
 type Deps struct {
 	Registry Registry
 	Judge    Judge
-	// Writer lets those in who write rules and the model, Explainer those who may
-	// ask for another one's view, Anybody whoever has a valid token.
-	Writer, Explainer, Anybody rest.Guard
-	Logger                     *slog.Logger
+	Gate     rest.Gate
+	Logger   *slog.Logger
 	// MaxBody bounds the bodies of posts, models and checks, in bytes.
 	MaxBody int64
 }

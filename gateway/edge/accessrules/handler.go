@@ -24,7 +24,7 @@ type api struct {
 // Handler returns the REST API. It is to be mounted at ModelPath and Root+"/" and
 // answers everything there. It is safe for concurrent use.
 func Handler(d Deps) http.Handler {
-	a := &api{Deps: d, rest: &rest.API{Guard: d.Writer, Logger: d.Logger}}
+	a := &api{Deps: d, rest: &rest.API{Gate: d.Gate, Logger: d.Logger}}
 	mux := http.NewServeMux()
 	a.rest.Mount(mux, a.operations())
 	mux.Handle("/", a.rest.NotFound())

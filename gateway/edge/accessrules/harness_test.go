@@ -15,7 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/muster-fleet/muster/gateway/edge/accessrules"
-	"github.com/muster-fleet/muster/gateway/edge/rest"
+	"github.com/muster-fleet/muster/gateway/edge/rest/resttest"
 	"github.com/muster-fleet/muster/gateway/fanout"
 	"github.com/muster-fleet/muster/gateway/fanout/faulttest"
 	"github.com/muster-fleet/muster/gateway/pipeline"
@@ -66,28 +66,22 @@ func newGateway(t *testing.T) *gateway {
 	}
 	srv := httptest.NewServer(accessrules.Handler(accessrules.Deps{
 		Registry: svc, Judge: line, Logger: log, MaxBody: 1 << 20,
-		Writer: guard("loader", "other"), Explainer: guard("admin"), Anybody: guard("loader", "other", "admin", "alice"),
+		Gate: resttest.NewGate(t, resttest.Granted(svc.Snapshot, people, grants), people).Guard,
 	}))
 	t.Cleanup(srv.Close)
 	return &gateway{t: t, url: srv.URL, svc: svc}
 }
 
-// guard lets these people in; their tokens are their names. Verifying tokens is
-// not under test here.
-func guard(names ...string) rest.Guard {
-	return func(r *http.Request) (rest.Caller, error) {
-		given := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
-		for _, n := range names {
-			if given == n {
-				p := &token.Principal{Issuer: "https://issuer", Subject: "sub-" + n, Username: n, Groups: []string{"/staff"}}
-				return rest.Caller{Actor: registry.Actor{Issuer: p.Issuer, Subject: p.Subject, Username: n}, Principal: p}, nil
-			}
-		}
-		if given == "" {
-			return rest.Caller{}, fault.New(fault.Unauthenticated, "invalid_token", "no token")
-		}
-		return rest.Caller{}, fault.New(fault.Denied, "denied", "not you")
-	}
+// people are who calls: loader and other write rules, alice has no grant.
+var people = resttest.People{
+	"loader": person("loader"), "other": person("other"),
+	"admin": person("admin"), "alice": person("alice"), "reader": person("reader"),
+}
+
+var grants = map[string][]string{"loader": {"graph_rules:write"}, "other": {"graph_rules:write"}, "reader": {"graph_rules:read"}}
+
+func person(name string) *token.Principal {
+	return &token.Principal{Issuer: "https://issuer", Subject: "sub-" + name, Username: name, Groups: []string{"/staff"}}
 }
 
 // reply is an answer of the API.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/muster-fleet/muster/gateway/authz"
 	"github.com/muster-fleet/muster/gateway/edge/rest"
 	"github.com/muster-fleet/muster/gateway/probe"
 	"github.com/muster-fleet/muster/registry"
@@ -65,6 +66,9 @@ func readQuery(r *http.Request, who rest.Caller) (query, error) {
 
 func (a *api) listRules(w http.ResponseWriter, r *http.Request, who rest.Caller) error {
 	q, err := readQuery(r, who)
+	if who.CreatorOnly && q.createdBy != "me" {
+		return needsGrant(authz.RulesRead + "; createdBy=me lists your own")
+	}
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ func (s *service) postWorker(w http.ResponseWriter, r *http.Request, who rest.Ca
 	if err != nil {
 		return err
 	}
-	record, created, err := s.register(r.Context(), who.Actor, in, dryRun != nil && *dryRun)
+	record, created, err := s.register(r.Context(), &who, in, dryRun != nil && *dryRun)
 	if err != nil {
 		return err
 	}
@@ -35,12 +35,12 @@ func (s *service) postWorker(w http.ResponseWriter, r *http.Request, who rest.Ca
 	return rest.WriteRecord(w, http.StatusCreated, record.Revision, record)
 }
 
-func (s *service) listWorkers(w http.ResponseWriter, r *http.Request, _ rest.Caller) error {
+func (s *service) listWorkers(w http.ResponseWriter, r *http.Request, who rest.Caller) error {
 	q, err := readQuery(r)
 	if err != nil {
 		return err
 	}
-	items, next := s.list(q)
+	items, next := s.list(q, &who)
 	return rest.WriteJSON(w, http.StatusOK, Page{Items: items, NextCursor: next})
 }
 

@@ -17,9 +17,13 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/muster-fleet/muster/gateway/authn"
+	"github.com/muster-fleet/muster/gateway/authz"
 	"github.com/muster-fleet/muster/gateway/edge/rest"
 	"github.com/muster-fleet/muster/proto/fault"
 	"github.com/muster-fleet/muster/registry"
+	"github.com/muster-fleet/muster/registry/access"
+	"github.com/muster-fleet/muster/workers/token"
 )
 
 // TestBodiesAreReadAsDescribed: the reader knows exactly the members of the Go
@@ -209,7 +213,7 @@ func TestPagesCoverTheFleet(t *testing.T) {
 		}
 		var seen []string
 		for {
-			records, next := s.list(q)
+			records, next := s.list(q, &everything)
 			for _, r := range records {
 				seen = append(seen, r.Name+"\x00"+r.UUID)
 			}
@@ -239,6 +243,28 @@ func TestPagesCoverTheFleet(t *testing.T) {
 	})
 }
 
+// everything is a caller who may see all.
+var everything = func() rest.Caller {
+	set := (*access.Set)(nil).With(&access.Delta{
+		Groups: []access.Group{{ID: access.ID{1}, Name: access.Everyone, System: true}},
+		Grants: []access.Grant{{ID: access.ID{2}, Group: access.ID{1}, Type: authz.TypeWorker, Resource: authz.Wildcard}},
+	})
+	snapshot := registry.NewSnapshot("", 1, time.Time{}, nil).WithAccess(set)
+	types, err := authz.NewTypes(authz.Standard()...)
+	if err != nil {
+		panic(err)
+	}
+	a, err := authz.NewAccess(authz.Config{}, types, func() *registry.Snapshot { return snapshot })
+	if err != nil {
+		panic(err)
+	}
+	who, err := a.Who(authn.Caller{Principal: &token.Principal{}})
+	if err != nil {
+		panic(err)
+	}
+	return rest.Caller{Who: who}
+}()
+
 type watchless struct{ *still }
 
 func (watchless) Watch(ctx context.Context) <-chan *registry.Snapshot { return nil }
@@ -252,7 +278,9 @@ func (proberOnly) ProbeNow(context.Context, registry.Actor, registry.WorkerID) (
 // TestOpenAPI: the description names every call with its answers, and nothing
 // that it refers to is missing.
 func TestOpenAPI(t *testing.T) {
-	anybody := rest.API{Guard: func(*http.Request) (rest.Caller, error) { return rest.Caller{}, nil }}
+	anybody := rest.API{Gate: func(string) (rest.Guard, error) {
+		return func(*http.Request) (rest.Caller, error) { return rest.Caller{}, nil }, nil
+	}}
 	srv := httptest.NewServer(anybody.Description("1.2.3", Describe))
 	defer srv.Close()
 	resp, err := srv.Client().Get(srv.URL)

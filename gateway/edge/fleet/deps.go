@@ -3,9 +3,9 @@ package fleet
 import (
 	"context"
 	"log/slog"
-	"net/http"
 	"time"
 
+	"github.com/muster-fleet/muster/gateway/edge/rest"
 	"github.com/muster-fleet/muster/registry"
 )
 
@@ -35,23 +35,14 @@ type Prober interface {
 	ProbeNow(ctx context.Context, actor registry.Actor, id registry.WorkerID) (registry.Standing, error)
 }
 
-// Guard says who is calling, or why the caller may not: a *fault.Error, such as
-// 401 invalid_token or 403 denied. It is asked before anything of the request is
-// looked at.
-type Guard func(r *http.Request) (registry.Actor, error)
-
-// GRPCGuard is Guard for a gRPC call, whose metadata is in ctx. It is asked
-// before the first message.
-type GRPCGuard func(ctx context.Context) (registry.Actor, error)
-
-// Deps are what the API works with. All are required, except that the REST side
-// needs no GRPCGuard and the gRPC side no Guard.
+// Deps are what the API works with. All are required, except that the gRPC side
+// needs no Gate: its listener guards the calls and leaves the caller in their
+// context.
 type Deps struct {
-	Registry  Registry
-	Prober    Prober
-	Guard     Guard
-	GRPCGuard GRPCGuard
-	Logger    *slog.Logger
+	Registry Registry
+	Prober   Prober
+	Gate     rest.Gate
+	Logger   *slog.Logger
 	// Clock tells the time that registrations are compared with; it must be the
 	// registry's. nil means time.Now.
 	Clock func() time.Time

@@ -27,12 +27,13 @@ type GRPC struct {
 // registryv1.RegisterRegistryServer.
 func NewGRPC(d Deps) *GRPC { return &GRPC{s: &service{Deps: d}} }
 
-// call finds out who is calling, does the call and makes its error one that gRPC
-// can carry.
-func (g *GRPC) call(ctx context.Context, method string, do func(registry.Actor) error) error {
-	actor, err := g.s.GRPCGuard(ctx)
-	if err == nil {
-		err = do(actor)
+// call does a call, whose caller the listener has let in, and makes its error one
+// that gRPC can carry.
+func (g *GRPC) call(ctx context.Context, method string, do func(rest.Caller) error) error {
+	caller, ok := rest.CallerFrom(ctx)
+	err := error(fault.New(fault.Unauthenticated, "invalid_token", "nobody has asked who is calling"))
+	if ok {
+		err = do(caller)
 	}
 	if err == nil {
 		return nil
@@ -44,19 +45,19 @@ func (g *GRPC) call(ctx context.Context, method string, do func(registry.Actor) 
 			level = slog.LevelError
 		}
 		g.s.Logger.Log(ctx, level, "management call failed", "method", method,
-			"code", e.Code, "detail", e.Detail, "cause", errors.Unwrap(e), "request_id", actor.RequestID)
+			"code", e.Code, "detail", e.Detail, "cause", errors.Unwrap(e), "request_id", caller.RequestID)
 	}
 	return e
 }
 
 // Register validates a worker by calling it and stores the record.
 func (g *GRPC) Register(ctx context.Context, req *registryv1.RegisterRequest) (resp *registryv1.RegisterResponse, err error) {
-	err = g.call(ctx, "Register", func(actor registry.Actor) error {
+	err = g.call(ctx, "Register", func(who rest.Caller) error {
 		in := registry.RegisterInput{
 			URL: req.GetUrl(), UUID: req.GetUuid(), Name: req.GetName(), Transport: req.GetTransport(), Active: req.Active,
 		}
 		in.Settings = settingsOf(req.GetSettings(), &in.Violations)
-		record, _, err := g.s.register(ctx, actor, in, req.GetDryRun())
+		record, _, err := g.s.register(ctx, &who, in, req.GetDryRun())
 		resp = &registryv1.RegisterResponse{Worker: record.proto()}
 		return err
 	})
@@ -65,7 +66,7 @@ func (g *GRPC) Register(ctx context.Context, req *registryv1.RegisterRequest) (r
 
 // List returns a page of workers.
 func (g *GRPC) List(ctx context.Context, req *registryv1.ListRequest) (resp *registryv1.ListResponse, err error) {
-	err = g.call(ctx, "List", func(registry.Actor) error {
+	err = g.call(ctx, "List", func(who rest.Caller) error {
 		var p rest.Parameters
 		q := query{class: req.GetClass(), typ: req.GetType(), state: registry.State(req.GetState()), active: req.Active, limit: int(req.GetLimit())}
 		if q.limit == 0 {
@@ -81,7 +82,7 @@ func (g *GRPC) List(ctx context.Context, req *registryv1.ListRequest) (resp *reg
 		if err := p.Err(); err != nil {
 			return err
 		}
-		records, next := g.s.list(q)
+		records, next := g.s.list(q, &who)
 		resp = &registryv1.ListResponse{Items: protos(records), NextCursor: next}
 		return nil
 	})
@@ -90,7 +91,7 @@ func (g *GRPC) List(ctx context.Context, req *registryv1.ListRequest) (resp *reg
 
 // Get returns one worker.
 func (g *GRPC) Get(ctx context.Context, req *registryv1.GetRequest) (resp *registryv1.GetResponse, err error) {
-	err = g.call(ctx, "Get", func(registry.Actor) error {
+	err = g.call(ctx, "Get", func(rest.Caller) error {
 		record, err := g.s.get(req.GetUuid())
 		resp = &registryv1.GetResponse{Worker: record.proto()}
 		return err
@@ -100,7 +101,7 @@ func (g *GRPC) Get(ctx context.Context, req *registryv1.GetRequest) (resp *regis
 
 // Update changes the fields that are set.
 func (g *GRPC) Update(ctx context.Context, req *registryv1.UpdateRequest) (resp *registryv1.UpdateResponse, err error) {
-	err = g.call(ctx, "Update", func(actor registry.Actor) error {
+	err = g.call(ctx, "Update", func(who rest.Caller) error {
 		p := registry.Patch{Name: req.Name, URL: req.Url, Active: req.Active}
 		if req.GetUntil() != nil {
 			t := req.GetUntil().AsTime()
@@ -114,7 +115,7 @@ func (g *GRPC) Update(ctx context.Context, req *registryv1.UpdateRequest) (resp 
 		if req.GetIfRevision() != 0 {
 			match = strconv.FormatInt(req.GetIfRevision(), 10)
 		}
-		changed, err := g.s.update(ctx, actor, req.GetUuid(), p, match)
+		changed, err := g.s.update(ctx, who.Actor, req.GetUuid(), p, match)
 		resp = &registryv1.UpdateResponse{Worker: changed.proto(), Warning: changed.Warning}
 		return err
 	})
@@ -123,8 +124,8 @@ func (g *GRPC) Update(ctx context.Context, req *registryv1.UpdateRequest) (resp 
 
 // Deregister removes a worker.
 func (g *GRPC) Deregister(ctx context.Context, req *registryv1.DeregisterRequest) (resp *registryv1.DeregisterResponse, err error) {
-	err = g.call(ctx, "Deregister", func(actor registry.Actor) error {
-		warning, err := g.s.deregister(ctx, actor, req.GetUuid())
+	err = g.call(ctx, "Deregister", func(who rest.Caller) error {
+		warning, err := g.s.deregister(ctx, who.Actor, req.GetUuid())
 		resp = &registryv1.DeregisterResponse{Warning: warning}
 		return err
 	})
@@ -135,7 +136,7 @@ func (g *GRPC) Deregister(ctx context.Context, req *registryv1.DeregisterRequest
 // for a slow client, states go by unsent; nobody else waits.
 func (g *GRPC) Watch(_ *registryv1.WatchRequest, stream registryv1.Registry_WatchServer) error {
 	ctx := stream.Context()
-	return g.call(ctx, "Watch", func(registry.Actor) error {
+	return g.call(ctx, "Watch", func(who rest.Caller) error {
 		updates := g.s.Registry.Watch(ctx)
 		for sent := registry.Revision(-1); ; {
 			select {
@@ -153,7 +154,7 @@ func (g *GRPC) Watch(_ *registryv1.WatchRequest, stream registryv1.Registry_Watc
 					continue // read anew, and nothing has changed
 				}
 				sent = snap.Revision
-				if err := stream.Send(g.s.picture(snap)); err != nil {
+				if err := stream.Send(g.s.picture(snap, &who)); err != nil {
 					return fault.New(fault.Cancelled, "cancelled", "the watcher went away").Wrap(err)
 				}
 			}
@@ -168,11 +169,13 @@ func errEnding() error {
 	return fault.New(fault.Unavailable, codeDraining, "this gateway is shutting down; watch another")
 }
 
-// picture is the whole fleet as a watcher gets it.
-func (s *service) picture(snap *registry.Snapshot) *registryv1.WatchResponse {
-	records := make([]Record, len(snap.Workers))
-	for i, w := range snap.Workers {
-		records[i] = s.render(w)
+// picture is the fleet as a watcher gets it: what the watcher may see of it.
+func (s *service) picture(snap *registry.Snapshot, who *rest.Caller) *registryv1.WatchResponse {
+	records := make([]Record, 0, len(snap.Workers))
+	for _, w := range snap.Workers {
+		if sees(who, w) {
+			records = append(records, s.render(w))
+		}
 	}
 	return &registryv1.WatchResponse{Revision: int64(snap.Revision), Workers: protos(records)}
 }

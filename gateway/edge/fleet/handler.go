@@ -27,10 +27,5 @@ func Describe(doc *rest.Document) {
 
 // api is the frame that the calls stand in.
 func (d *Deps) api() *rest.API {
-	return &rest.API{Guard: d.guard, Logger: d.Logger, BodyDeadline: d.BodyDeadline}
-}
-
-func (d *Deps) guard(r *http.Request) (rest.Caller, error) {
-	actor, err := d.Guard(r)
-	return rest.Caller{Actor: actor}, err
+	return &rest.API{Gate: d.Gate, Logger: d.Logger, BodyDeadline: d.BodyDeadline}
 }

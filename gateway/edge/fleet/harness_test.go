@@ -27,6 +27,7 @@ import (
 	"github.com/muster-fleet/muster/gateway/address"
 	"github.com/muster-fleet/muster/gateway/edge/fleet"
 	"github.com/muster-fleet/muster/gateway/edge/rest"
+	"github.com/muster-fleet/muster/gateway/edge/rest/resttest"
 	"github.com/muster-fleet/muster/gateway/probe"
 	"github.com/muster-fleet/muster/proto/fault"
 	registryv1 "github.com/muster-fleet/muster/proto/gen/muster/registry/v1"
@@ -70,21 +71,18 @@ func newGateway(t *testing.T, running bool) *gateway {
 		t.Fatal(err)
 	}
 	g := &gateway{t: t, svc: svc, prober: prober, ending: make(chan struct{})}
+	gate := resttest.NewGate(t, resttest.Granted(svc.Snapshot, people, nil), people)
 	deps := fleet.Deps{
 		Registry: svc, Prober: prober, Logger: log, BodyDeadline: time.Second, Ending: g.ending,
-		Guard:     func(r *http.Request) (registry.Actor, error) { return who(r.Header.Get("Authorization")) },
-		GRPCGuard: func(ctx context.Context) (registry.Actor, error) { return who(metadataToken(ctx)) },
+		Gate: gate.Guard,
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", fleet.Handler(deps))
-	frame := rest.API{Logger: log, Guard: func(r *http.Request) (rest.Caller, error) {
-		actor, err := deps.Guard(r)
-		return rest.Caller{Actor: actor}, err
-	}}
+	frame := rest.API{Logger: log, Gate: gate.Guard}
 	mux.Handle(rest.OpenAPIPath, frame.Description("1.2.3", fleet.Describe))
 	srv := httptest.NewServer(mux)
 	g.url = srv.URL
-	stopGRPC := g.serveGRPC(deps)
+	stopGRPC := g.serveGRPC(deps, gate)
 	stopProber := func() {}
 	if running {
 		run, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -103,12 +101,12 @@ func newGateway(t *testing.T, running bool) *gateway {
 	return g
 }
 
-func (g *gateway) serveGRPC(deps fleet.Deps) (stop func()) {
+func (g *gateway) serveGRPC(deps fleet.Deps, gate *resttest.Gate) (stop func()) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	s := grpc.NewServer()
+	s := grpc.NewServer(grpc.UnaryInterceptor(gate.Unary(metadataToken, uuidOf)), grpc.StreamInterceptor(gate.Stream(metadataToken)))
 	registryv1.RegisterRegistryServer(s, fleet.NewGRPC(deps))
 	done := make(chan struct{})
 	go func() {
@@ -132,16 +130,17 @@ func metadataToken(ctx context.Context) string {
 	return strings.Join(md.Get("authorization"), "")
 }
 
-// who stands in for token verification, which is not under test here.
-func who(header string) (registry.Actor, error) {
-	switch header {
-	case "Bearer admin":
-		return registry.Actor{Subject: "1", Username: "admin"}, nil
-	case "Bearer alice":
-		return registry.Actor{}, fault.New(fault.Denied, "denied", "needs muster-admin")
-	default:
-		return registry.Actor{}, fault.New(fault.Unauthenticated, "invalid_token", "no token")
+// uuidOf is the one field that requests name a worker by.
+func uuidOf(req any, _ string) string {
+	if named, ok := req.(interface{ GetUuid() string }); ok {
+		return named.GetUuid()
 	}
+	return ""
+}
+
+var people = resttest.People{
+	"admin": {Issuer: "i", Subject: "1", Username: "admin"},
+	"alice": {Issuer: "i", Subject: "2", Username: "alice"},
 }
 
 // reply is an answer of the API.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sort"
 
+	"github.com/muster-fleet/muster/gateway/authz"
 	"github.com/muster-fleet/muster/gateway/edge/rest"
 	"github.com/muster-fleet/muster/gateway/probe"
 	"github.com/muster-fleet/muster/registry"
@@ -53,9 +54,12 @@ func readCursor(p *rest.Parameters, s string) *cursor {
 	return &c
 }
 
-// list returns the page that q asks for, and the cursor of the next one; empty
-// when there is none.
-func (s *service) list(q query) (records []Record, next string) {
+// sees reports whether a caller may see a worker.
+func sees(who *rest.Caller, w *registry.Worker) bool { return who.May(authz.TypeWorker, string(w.ID)) }
+
+// list returns the page that q asks for of what the caller may see, and the cursor
+// of the next one; empty when there is none.
+func (s *service) list(q query, who *rest.Caller) (records []Record, next string) {
 	workers, now := s.Registry.Snapshot().Workers, s.now()
 	from := 0
 	if q.after != nil {
@@ -65,7 +69,7 @@ func (s *service) list(q query) (records []Record, next string) {
 	var last *registry.Worker
 	for _, w := range workers[from:] {
 		standing, ok := s.matches(q, w)
-		if !ok {
+		if !ok || !sees(who, w) {
 			continue
 		}
 		if len(records) == q.limit {

@@ -129,9 +129,9 @@ func TestDescriptionIsServed(t *testing.T) {
 	g.do("POST", "/api/openapi.json", "{}").problem(t, 405, "method_not_allowed")
 }
 
-// TestGuardComesFirst: without the right to, nothing is learned of paths,
-// methods or bodies.
-func TestGuardComesFirst(t *testing.T) {
+// TestGateComesFirst: without the right to, nothing is learned of what is there
+// and of what is wrong with a body.
+func TestGateComesFirst(t *testing.T) {
 	g := newGateway(t, false)
 	for _, path := range []string{"/api/workers", "/api/workers/x", "/api/workers/x/probe", "/api/workers/x/conformance", "/api/workers/x/y/z"} {
 		for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
@@ -140,7 +140,24 @@ func TestGuardComesFirst(t *testing.T) {
 			if !strings.HasPrefix(r.header.Get("WWW-Authenticate"), "Bearer") {
 				t.Errorf("headers are %v", r.header)
 			}
-			g.do(method, path, "{", "Authorization", "Bearer alice").problem(t, 403, "denied")
+		}
+	}
+	w := newWorker(t)
+	g.do("POST", "/api/workers", w.body()).must(t, 201)
+	g.do("POST", "/api/workers", "{", "Authorization", "Bearer alice").problem(t, 403, "denied")
+	for _, c := range []struct{ method, path string }{
+		{"GET", ""}, {"PATCH", ""}, {"DELETE", ""}, {"POST", "/probe"}, {"PUT", "/conformance"},
+	} {
+		const gone = "aaaaaaaa-0000-4000-8000-ffffffffffff"
+		hidden := g.do(c.method, "/api/workers/"+w.uuid+c.path+"?x=1", "{", "Authorization", "Bearer alice")
+		hidden.problem(t, 404, "not_found")
+		for _, who := range []string{"alice", "admin"} { // to whom it is not there
+			body := map[string]string{"PATCH": `{}`, "PUT": `{"level":"none"}`}[c.method]
+			r := g.do(c.method, "/api/workers/"+gone+c.path, body, "Authorization", "Bearer "+who)
+			r.problem(t, 404, "not_found")
+			if got := strings.ReplaceAll(string(r.body), gone, w.uuid); got != string(hidden.body) {
+				t.Errorf("%s, by %s: %s and %s", c.method, who, got, hidden.body)
+			}
 		}
 	}
 }

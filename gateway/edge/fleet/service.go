@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/muster-fleet/muster/gateway/authz"
 	"github.com/muster-fleet/muster/gateway/edge/rest"
 	"github.com/muster-fleet/muster/gateway/probe"
 	"github.com/muster-fleet/muster/proto/fault"
@@ -33,7 +34,7 @@ func (s *service) get(uuid string) (Record, error) {
 	}
 	w := s.Registry.Snapshot().Worker(id)
 	if w == nil {
-		return Record{}, fault.New(fault.NotFound, "not_found", "no worker with the uuid %s is registered", id)
+		return Record{}, fault.New(fault.NotFound, "not_found", "no worker with the uuid %q is registered", id)
 	}
 	return s.render(w), nil
 }
@@ -43,10 +44,18 @@ func (s *service) render(w *registry.Worker) Record {
 }
 
 // register registers a worker. created is false for a dry run and for a worker
-// that enrolled itself and was there already.
-func (s *service) register(ctx context.Context, actor registry.Actor, in registry.RegisterInput, dryRun bool) (r Record, created bool, err error) {
+// that enrolled itself and was there already. The caller has to be allowed the
+// type that the worker answers with.
+func (s *service) register(ctx context.Context, who *rest.Caller, in registry.RegisterInput, dryRun bool) (r Record, created bool, err error) {
 	began := s.now().UTC().Truncate(time.Microsecond) // as the registry keeps times
-	w, err := s.Registry.Register(ctx, actor, in, dryRun)
+	in.Allow = func(typ string) error {
+		if who.May(authz.TypeWorkerType, typ) {
+			return nil
+		}
+		return fault.New(fault.Denied, "denied", "registering workers of type %q needs a grant on %s %s",
+			probe.Printable(typ, 60), authz.TypeWorkerType, probe.Printable(typ, 60))
+	}
+	w, err := s.Registry.Register(ctx, who.Actor, in, dryRun)
 	if err != nil {
 		return Record{}, false, once(err)
 	}

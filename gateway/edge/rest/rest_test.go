@@ -37,10 +37,19 @@ func served(t *testing.T, log *slog.Logger) string {
 			return rest.Caller{}, fault.New(fault.Unauthenticated, "invalid_token", "who is it?")
 		}
 	}
-	api := &rest.API{Guard: guard("alice"), Logger: log, BodyDeadline: 200 * time.Millisecond}
+	gate := func(endpoint string) (rest.Guard, error) {
+		switch endpoint {
+		case "GET /things/{id}":
+			return guard("alice", "bob"), nil
+		case "PUT /things/{id}", "/", "GET /api/openapi.json":
+			return guard("alice"), nil
+		}
+		return nil, errors.New("unheard of")
+	}
+	api := &rest.API{Gate: gate, Logger: log, BodyDeadline: 200 * time.Millisecond}
 	ops := []rest.Operation{
 		{
-			Method: http.MethodGet, Path: "/things/{id}", ID: "getThing", Guard: guard("alice", "bob"),
+			Method: http.MethodGet, Path: "/things/{id}", ID: "getThing",
 			Params: []rest.Parameter{{Name: "id", In: "path", Sample: ""}, {Name: "state", In: "query", Sample: "", Enum: rest.Enum([]string{"on", "off"})}},
 			Handle: func(w http.ResponseWriter, r *http.Request, who rest.Caller) error {
 				p := rest.ReadQuery(r, "state", "limit", "deep")
@@ -212,6 +221,19 @@ func TestDescription(t *testing.T) {
 			t.Errorf("PUT may end with %s, which is not described: %v", status, put.Responses)
 		}
 	}
+}
+
+// What nobody has said who may call it is not served.
+func TestWhatTheGateDoesNotKnowIsNotMounted(t *testing.T) {
+	api := &rest.API{Gate: func(endpoint string) (rest.Guard, error) {
+		return func(*http.Request) (rest.Caller, error) { return rest.Caller{}, nil }, map[string]error{"DELETE /things": errors.New("unheard of")}[endpoint]
+	}}
+	defer func() {
+		if got, ok := recover().(string); !ok || !strings.Contains(got, "DELETE /things") || !strings.Contains(got, "unheard of") {
+			t.Errorf("it was mounted, or nobody is told which it is: %v", got)
+		}
+	}()
+	api.Mount(http.NewServeMux(), []rest.Operation{{Method: http.MethodGet, Path: "/things"}, {Method: http.MethodDelete, Path: "/things"}})
 }
 
 // Every mistake of a body is reported, at its place, and what is right is read.

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/muster-fleet/muster/gateway/edge/rest"
+	"github.com/muster-fleet/muster/gateway/edge/rest/resttest"
 	"github.com/muster-fleet/muster/gateway/edge/transformations"
 	"github.com/muster-fleet/muster/proto/fault"
 	"github.com/muster-fleet/muster/registry"
@@ -39,6 +40,15 @@ func (d described) Inspect(_ context.Context, url string, _ registry.Transport) 
 	}
 	return registry.Info{Class: "result", Type: d.kind, ID: id, Version: "1"}, nil
 }
+
+// people are who calls: runner has a grant to run every step.
+var people = resttest.People{
+	"admin":  {Issuer: "i", Subject: "admin", Username: "admin"},
+	"runner": {Issuer: "i", Subject: "runner", Username: "runner"},
+	"alice":  {Issuer: "i", Subject: "alice", Username: "alice"},
+}
+
+var grants = map[string][]string{"runner": {"rule_step:s", "rule_step:none"}}
 
 // bench is the API over a real registry, without an engine: the tests carry runs
 // out themselves.
@@ -62,20 +72,8 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(errors.Join(err, store.Close(t.Context())))
 	}
 	b := &bench{Service: s, t: t, ending: make(chan struct{}), client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
-	guard := func(role string) rest.Guard {
-		return func(r *http.Request) (rest.Caller, error) {
-			who := r.Header.Get("Authorization")
-			if who == "" {
-				return rest.Caller{}, fault.New(fault.Unauthenticated, "invalid_token", "no token")
-			}
-			if who != "admin" && who != role {
-				return rest.Caller{}, fault.New(fault.Denied, "denied", "not for %s", who)
-			}
-			return rest.Caller{Actor: registry.Actor{Subject: who, Issuer: "i", Username: who}}, nil
-		}
-	}
 	b.server = httptest.NewServer(transformations.Handler(transformations.Deps{
-		Registry: s, Manager: guard("manager"), Runner: guard("runner"), Logger: log, Ending: b.ending,
+		Registry: s, Gate: resttest.NewGate(t, resttest.Granted(s.Snapshot, people, grants), people).Guard, Logger: log, Ending: b.ending,
 	}))
 	t.Cleanup(func() {
 		b.server.Close()
@@ -236,12 +234,68 @@ func TestWhoMayDoWhat(t *testing.T) {
 		method, path, body, who string
 		status                  int
 	}{
-		{http.MethodPut, "/s", plain, "runner", 403}, {http.MethodGet, "", "", "runner", 403}, {http.MethodDelete, "/s", "", "runner", 403},
-		{http.MethodPost, "/s/runs", "", "manager", 403}, {http.MethodGet, "/s/runs", "", "manager", 403},
+		{http.MethodPut, "/s", plain, "runner", 403}, {http.MethodGet, "/s", "", "runner", 403}, {http.MethodDelete, "/s", "", "runner", 403},
+		{http.MethodPost, "/s/runs", "", "alice", 404}, {http.MethodGet, "/s/runs", "", "alice", 404}, {http.MethodGet, "", "", "alice", 200},
 		{http.MethodPost, "/s/runs", "", "", 401}, {http.MethodGet, "/none", "", "", 401}, {http.MethodPut, "/s", "{", "", 401},
-		{http.MethodPost, "/s/runs", "", "runner", 202}, {http.MethodGet, "/s", "", "manager", 200},
+		{http.MethodPost, "/s/runs", "", "runner", 202}, {http.MethodGet, "/s", "", "admin", 200},
 	} {
 		b.call(c.method, c.path, c.body, "Authorization", c.who).want(t, c.status)
+	}
+}
+
+// Who may run steps sees that they are there, and not how they are set up; a step
+// that one may not run is one that is not there.
+func TestWhoSeesWhichSteps(t *testing.T) {
+	b := newBench(t)
+	for _, name := range []string{"a", "s", "z"} {
+		b.call(http.MethodPut, "/"+name, plain).want(t, http.StatusCreated)
+	}
+	r := b.call(http.MethodGet, "", "", "Authorization", "runner").want(t, http.StatusOK, `"name":"s"`)
+	for _, hidden := range []string{`"a"`, `"z"`, "secretFile", uuid, `"entities"`} {
+		if strings.Contains(r.body, hidden) {
+			t.Errorf("a runner is shown %s: %s", hidden, r.body)
+		}
+	}
+	if r := b.call(http.MethodGet, "", "", "Authorization", "alice").want(t, http.StatusOK); !strings.HasPrefix(r.body, `{"items":[],"nextCursor":""}`) {
+		t.Errorf("alice is shown %s", r.body)
+	}
+	var seen []string
+	for cursor := ""; ; {
+		var page struct {
+			Items      []struct{ Name, Worker string }
+			NextCursor string
+		}
+		r := b.call(http.MethodGet, "?limit=1&cursor="+cursor, "").want(t, http.StatusOK)
+		if err := json.Unmarshal([]byte(r.body), &page); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range page.Items {
+			seen = append(seen, s.Name)
+			if s.Worker != uuid {
+				t.Errorf("an administrator is not shown how %s is set up", s.Name)
+			}
+		}
+		if cursor = page.NextCursor; cursor == "" {
+			break
+		}
+	}
+	if strings.Join(seen, "") != "asz" {
+		t.Errorf("%v", seen)
+	}
+	id := string(b.call(http.MethodPost, "/z/runs", "").want(t, http.StatusAccepted).id(t))
+	for _, c := range []struct{ method, path string }{
+		{http.MethodPost, "/%s/runs"}, {http.MethodGet, "/%s/runs"}, {http.MethodGet, "/%s/runs/" + id},
+		{http.MethodPost, "/%s/runs/" + id + ":cancel"}, {http.MethodGet, "/%s/runs/" + id + "/log"},
+	} {
+		there := b.call(c.method, fmt.Sprintf(c.path, "z"), "", "Authorization", "alice").want(t, http.StatusNotFound)
+		gone := b.call(c.method, fmt.Sprintf(c.path, "q"), "", "Authorization", "alice").want(t, http.StatusNotFound)
+		if strings.ReplaceAll(gone.body, `\"q\"`, `\"z\"`) != there.body {
+			t.Errorf("%s %s: %s and %s", c.method, c.path, there.body, gone.body)
+		}
+	}
+	start := b.call(http.MethodPost, "/none/runs", "", "Authorization", "runner").want(t, http.StatusNotFound)
+	if hidden := b.call(http.MethodPost, "/none/runs", "", "Authorization", "alice").want(t, http.StatusNotFound); hidden.body != start.body {
+		t.Errorf("%s and %s", hidden.body, start.body)
 	}
 }
 

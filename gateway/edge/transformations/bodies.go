@@ -33,8 +33,8 @@ type Client struct {
 // Step is a step as the API shows it.
 type Step struct {
 	Name          string    `json:"name" maxLength:"100"`
-	Worker        string    `json:"worker" format:"uuid"`
-	Client        Client    `json:"client"`
+	Worker        string    `json:"worker,omitempty" format:"uuid" doc:"In lists, of administrators alone; so are the members down to relationships."`
+	Client        *Client   `json:"client,omitempty"`
 	Users         *Names    `json:"users,omitempty"`
 	Groups        *Names    `json:"groups,omitempty"`
 	Clients       *Names    `json:"clients,omitempty"`

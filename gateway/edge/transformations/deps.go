@@ -43,10 +43,8 @@ type Runs interface {
 // Deps are what the API works with; all are required.
 type Deps struct {
 	Registry Registry
-	// Manager lets those in who change and read steps, Runner those who start,
-	// watch and cancel runs.
-	Manager, Runner rest.Guard
-	Logger          *slog.Logger
+	Gate     rest.Gate
+	Logger   *slog.Logger
 	// Ending is closed when the gateway begins to drain: calls that wait answer
 	// then what there is.
 	Ending <-chan struct{}
@@ -59,7 +57,7 @@ type api struct {
 }
 
 func newAPI(d Deps) *api {
-	return &api{Deps: d, rest: rest.API{Guard: d.Manager, Logger: d.Logger}}
+	return &api{Deps: d, rest: rest.API{Gate: d.Gate, Logger: d.Logger}}
 }
 
 // Handler answers everything at Root and below it.

@@ -70,7 +70,7 @@ func (a *api) runOperations() []rest.Operation {
 	return []rest.Operation{
 		{
 			Method: http.MethodPost, Path: runsPath, ID: "startRuleTransformationRun", Summary: "Start a run of a step",
-			Guard: a.Runner, Handle: a.startRun,
+			Handle: a.startRun,
 			Params: []rest.Parameter{
 				nameParam,
 				{Name: "Idempotency-Key", In: "header", Doc: "The same key gives the same run, for 24 hours: at most 255 printable characters of ASCII.", Sample: ""},
@@ -85,20 +85,20 @@ func (a *api) runOperations() []rest.Operation {
 		},
 		{
 			Method: http.MethodGet, Path: runsPath, ID: "listRuleTransformationRuns", Summary: "List the runs of a step, the newest first",
-			Guard: a.Runner, Handle: a.listRuns,
+			Handle:   a.listRuns,
 			Params:   []rest.Parameter{nameParam, limitParam, pageParam},
 			Answers:  []rest.Answer{rest.NewAnswer(http.StatusOK, "A page.", reflect.TypeFor[RunPage]())},
 			Problems: []int{http.StatusBadRequest, http.StatusNotFound},
 		},
 		{
 			Method: http.MethodGet, Path: runPath, ID: "getRuleTransformationRun", Summary: "Read a run",
-			Guard: a.Runner, Handle: a.getRun, Params: []rest.Parameter{nameParam, idParam, waitParam},
+			Handle: a.getRun, Params: []rest.Parameter{nameParam, idParam, waitParam},
 			Answers:  []rest.Answer{rest.NewAnswer(http.StatusOK, "The run, whatever became of it.", record)},
 			Problems: []int{http.StatusBadRequest, http.StatusNotFound},
 		},
 		{
 			Method: http.MethodPost, Path: runPath, ID: idCancel, Summary: "Cancel a run",
-			Guard: a.Runner, Handle: a.cancelRun, Params: []rest.Parameter{nameParam, idParam},
+			Handle: a.cancelRun, Params: []rest.Parameter{nameParam, idParam},
 			Answers: []rest.Answer{
 				rest.NewAnswer(http.StatusOK, "It is cancelled.", record),
 				rest.NewAnswer(http.StatusAccepted, "Its attempt is being ended; what its token posts is refused already.", record),
@@ -107,7 +107,7 @@ func (a *api) runOperations() []rest.Operation {
 		},
 		{
 			Method: http.MethodGet, Path: runPath + "/log", ID: "readRuleTransformationRunLog", Summary: "Read the log of a run, as text or, with Accept: application/x-ndjson, as one object a line",
-			Guard: a.Runner, Handle: a.readLog,
+			Handle: a.readLog,
 			Params: []rest.Parameter{
 				nameParam, idParam,
 				{Name: "follow", In: "query", Doc: "Go on until the run has ended.", Sample: false},

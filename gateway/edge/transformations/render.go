@@ -9,12 +9,25 @@ import (
 // renderStep makes the record of a step.
 func renderStep(s *run.Step) Step {
 	return Step{
-		Name: s.Name, Worker: s.Worker, Client: Client{ID: s.Client.ID, SecretFile: s.Client.SecretFile},
+		Name: s.Name, Worker: s.Worker, Client: &Client{ID: s.Client.ID, SecretFile: s.Client.SecretFile},
 		Users: renderNames(s.Users), Groups: renderNames(s.Groups), Clients: renderNames(s.Clients),
 		Entities: renderIDs(s.Entities), Relationships: renderIDs(s.Relationships),
 		Timeout: s.Timeout.String(), Retries: s.Retries, CreatedBy: s.CreatedBy,
 		CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(), Revision: s.Revision,
 	}
+}
+
+// renderListed makes the record of a step for a list: whole for administrators,
+// else what tells it from others.
+func renderListed(s *run.Step, admin bool) Step {
+	record := renderStep(s)
+	if !admin {
+		record = Step{
+			Name: record.Name, Timeout: record.Timeout, Retries: record.Retries,
+			CreatedBy: record.CreatedBy, CreatedAt: record.CreatedAt, UpdatedAt: record.UpdatedAt, Revision: record.Revision,
+		}
+	}
+	return record
 }
 
 func renderNames(c run.Choice[string]) *Names {

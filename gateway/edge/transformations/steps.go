@@ -4,29 +4,40 @@ import (
 	"encoding/base64"
 	"net/http"
 
+	"github.com/muster-fleet/muster/gateway/authz"
 	"github.com/muster-fleet/muster/gateway/edge/rest"
 	"github.com/muster-fleet/muster/registry/run"
 )
 
-func (a *api) listSteps(w http.ResponseWriter, r *http.Request, _ rest.Caller) error {
+// listSteps lists the steps that the caller may run. How they are set up is the
+// administrators'.
+func (a *api) listSteps(w http.ResponseWriter, r *http.Request, who rest.Caller) error {
 	q := rest.ReadQuery(r, "limit", "cursor")
 	limit, after := q.Limit(), readCursor(q, func(s string) bool { return run.CheckName(s) == nil })
 	if err := q.Err(); err != nil {
 		return err
 	}
-	found, err := a.Registry.Steps(r.Context(), after, limit+1)
-	if err != nil {
-		return err
-	}
 	page := StepPage{Items: []Step{}}
-	for i, s := range found {
-		if i == limit {
-			page.NextCursor = cursor(found[i-1].Name)
-			break
+	for {
+		found, err := a.Registry.Steps(r.Context(), after, limit+1)
+		if err != nil {
+			return err
 		}
-		page.Items = append(page.Items, renderStep(s))
+		for _, s := range found {
+			after = s.Name
+			if !who.May(authz.TypeRuleStep, s.Name) {
+				continue
+			}
+			if len(page.Items) == limit {
+				page.NextCursor = cursor(page.Items[limit-1].Name)
+				return rest.WriteJSON(w, http.StatusOK, page)
+			}
+			page.Items = append(page.Items, renderListed(s, who.Admin()))
+		}
+		if len(found) <= limit {
+			return rest.WriteJSON(w, http.StatusOK, page)
+		}
 	}
-	return rest.WriteJSON(w, http.StatusOK, page)
 }
 
 func (a *api) getStep(w http.ResponseWriter, r *http.Request, _ rest.Caller) error {

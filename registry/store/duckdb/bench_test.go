@@ -55,3 +55,9 @@ func BenchmarkRules(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) { storetest.BenchRules(b, filepath.Join(b.TempDir(), "muster.db"), openAt, n) })
 	}
 }
+
+// BenchmarkAccess tells what a million grants cost, and a large group among them;
+// to be run with -benchtime=1x.
+func BenchmarkAccess(b *testing.B) {
+	storetest.BenchAccess(b, filepath.Join(b.TempDir(), "muster.db"), openAt, 1_000_000)
+}

@@ -62,3 +62,7 @@ func BenchmarkRules(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) { storetest.BenchRules(b, pgtest.Database(b), openAt, n) })
 	}
 }
+
+// BenchmarkAccess tells what a million grants cost, and a large group among them;
+// to be run with -benchtime=1x.
+func BenchmarkAccess(b *testing.B) { storetest.BenchAccess(b, pgtest.Database(b), openAt, 1_000_000) }

@@ -1,0 +1,95 @@
+package app
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/muster-fleet/muster/gateway/authn"
+	"github.com/muster-fleet/muster/gateway/authn/devissuer"
+	"github.com/muster-fleet/muster/gateway/authz"
+	"github.com/muster-fleet/muster/gateway/edge"
+	"github.com/muster-fleet/muster/proto/fault"
+	"github.com/muster-fleet/muster/registry"
+	"github.com/muster-fleet/muster/registry/access"
+	"github.com/muster-fleet/muster/workers/token"
+)
+
+// buildAccess makes what decides who may call what, and the first administrator
+// when one is named.
+func (g *gateway) buildAccess(ctx context.Context) error {
+	a := g.cfg.Access
+	types, err := authz.NewTypes(authz.Standard()...)
+	if err != nil {
+		return err
+	}
+	table, err := authz.NewTable(types, authz.Endpoints()...)
+	if err != nil {
+		return err
+	}
+	pattern, err := a.Pattern()
+	if err != nil {
+		return fmt.Errorf("access.groupPattern: %w", err)
+	}
+	mapping := a.RoleMapping
+	if mapping == nil {
+		mapping = map[string]string{}
+	}
+	g.access, err = authz.NewAccess(authz.Config{
+		RoleMapping: mapping, GroupPattern: pattern, Freshness: a.IdPFreshness,
+	}, types, g.registry.Snapshot)
+	if err != nil {
+		return err
+	}
+	g.gate = edge.NewGate(g.authn, g.access, table)
+	if a.SeedAdminEmail == "" {
+		return nil
+	}
+	if err := g.registry.SeedAdmin(ctx, a.SeedAdminEmail); err != nil {
+		return fmt.Errorf("access.seedAdminEmail (MUSTER_SEED_ADMIN_EMAIL): the first administrator cannot be made: %w", err)
+	}
+	return nil
+}
+
+// ruleWriters is the group of "muster dev" whose members write rules: those with
+// the realm role of the development issuer's rule loader.
+const ruleWriters = "rule-writers"
+
+// devMapping is the role mapping of "muster dev".
+func devMapping() map[string]string {
+	m := authz.DefaultMapping()
+	m["role:"+devissuer.RoleRules] = ruleWriters
+	return m
+}
+
+// seedRuleWriters makes the group of those who write rules, where it is not there.
+// One that somebody has made, and what it was granted or lost, is left alone.
+func seedRuleWriters(ctx context.Context, svc *registry.Service) error {
+	if svc.Snapshot().Access.GroupByName(ruleWriters) != nil {
+		return nil
+	}
+	group, err := svc.CreateGroup(ctx, registry.Muster(), access.Group{
+		Name: ruleWriters, Description: "May write Graph Access Rules: rule transformations' clients.",
+	}, registry.Change{})
+	if fault.Is(err, "group_exists") {
+		return nil
+	}
+	if err == nil {
+		_, err = svc.CreateGrant(ctx, registry.Muster(), access.Grant{
+			Group: group.ID, Type: authz.TypeGraphRules, Resource: authz.RulesWrite,
+		}, registry.Change{})
+	}
+	if err != nil {
+		return fmt.Errorf("the group %s: %w", ruleWriters, err)
+	}
+	return nil
+}
+
+// mayWriteRules decides about the principal of a rule transformation whose worker
+// streams its rules back, as the gate would about the same rules in a post.
+func (g *gateway) mayWriteRules(p *token.Principal) error {
+	who, err := g.access.Who(authn.Caller{Principal: p})
+	if err != nil {
+		return err
+	}
+	return who.WriteRules()
+}

@@ -1,0 +1,166 @@
+package authz
+
+import (
+	"slices"
+
+	"github.com/muster-fleet/muster/registry"
+)
+
+// Endpoints is the table of what every endpoint of Muster needs.
+// docs/reference/access-endpoints.md is made from it. What is mounted and has no
+// entry here stops the start.
+func Endpoints() []Endpoint {
+	return slices.Concat(contractEndpoints(), fleetEndpoints(), ruleEndpoints(), stepEndpoints(), adminEndpoints(), auditEndpoints(), grpcEndpoints())
+}
+
+// What several endpoints need.
+var (
+	theWorker   = Pair{Type: TypeWorker, ID: "{uuid}"}
+	typeOfIt    = Pair{Type: TypeWorkerType, ID: "{uuid}", Via: workerTypeOf, Says: "the type of worker {uuid}"}
+	someType    = Pair{Type: TypeWorkerType, Some: true}
+	theStep     = Pair{Type: TypeRuleStep, ID: "{name}"}
+	readRules   = Granted(Pair{Type: TypeGraphRules, ID: RulesRead})
+	writeRules  = Granted(Pair{Type: TypeGraphRules, ID: RulesWrite})
+	explainIt   = Granted(Pair{Type: TypeExplain, ID: ExplainFilter})
+	explainNote = "to ask for an explanation takes a grant on explain filter"
+)
+
+// workerTypeOf returns the type of a registered worker.
+func workerTypeOf(s *registry.Snapshot, uuid string) (string, bool) {
+	id, err := registry.ParseWorkerID(uuid)
+	if err != nil {
+		return "", false
+	}
+	w := s.Worker(id)
+	if w == nil {
+		return "", false
+	}
+	return w.Type, true
+}
+
+// contractEndpoints are those that answer as a worker does, what no route takes,
+// and the operations listener's.
+func contractEndpoints() []Endpoint {
+	return []Endpoint{
+		{Key: "GET /{$}", Need: Public, Note: "four keys and no more"},
+		{Key: "/", Need: Anybody, Audience: ForService, Reads: true, Note: "what no route takes: 404"},
+		{Key: "POST /api/graph-security/filter", Need: Anybody, Audience: ForService, Login: true, Note: explainNote},
+		{Key: "/api/graph-security/filter", Need: Anybody, Audience: ForService, Reads: true, Note: "other methods: 405"},
+		{Key: "GET /api/openapi.json", Need: Anybody, Audience: ForService},
+		{Key: "GET /metrics", Need: Public, Ops: true},
+		{Key: "GET /livez", Need: Public, Ops: true},
+		{Key: "GET /readyz", Need: Public, Ops: true},
+		{Key: "/debug/pprof/", Need: Public, Ops: true, Note: "with ops.pprof only"},
+	}
+}
+
+func fleetEndpoints() []Endpoint {
+	return []Endpoint{
+		{Key: "GET /api/workers", Need: Anybody, Note: "shows the workers that the caller may see"},
+		{Key: "POST /api/workers", Need: Granted(someType), Note: "the grant has to be on the type that the worker answers"},
+		{Key: "GET /api/workers/{uuid}", Need: Granted(theWorker)},
+		{Key: "PATCH /api/workers/{uuid}", Need: Granted(theWorker), Note: "pausing and resuming included"},
+		{Key: "DELETE /api/workers/{uuid}", Need: Granted(typeOfIt), Sees: &theWorker},
+		{Key: "POST /api/workers/{uuid}/probe", Need: Granted(theWorker)},
+		{Key: "PUT /api/workers/{uuid}/conformance", Need: Granted(theWorker)},
+	}
+}
+
+func ruleEndpoints() []Endpoint {
+	const rules, own = "/api/graph-access-rule/accessRules", "without the grant, rules that the caller has created"
+	return []Endpoint{
+		{Key: "GET /api/graph-model", Need: readRules, Audience: ForServiceAccounts},
+		{Key: "PUT /api/graph-model", Need: writeRules, Audience: ForServiceAccounts},
+		{Key: "POST " + rules, Need: writeRules, Audience: ForServiceAccounts},
+		{Key: "POST " + rules + ":commit", Need: writeRules, Audience: ForServiceAccounts},
+		{Key: "POST " + rules + ":check", Need: explainIt, Reads: true},
+		{Key: "GET /api/graph-access-rule/functions/{id}", Need: Anybody, Audience: ForService, Note: "answers for the caller alone"},
+		{Key: "GET " + rules, Need: readRules.OrCreator(), Audience: ForServiceAccounts, Note: own + ", by createdBy=me"},
+		{Key: "DELETE " + rules, Need: writeRules.OrCreator(), Audience: ForServiceAccounts, Note: "deletes the caller's own rules alone"},
+		{Key: "GET " + rules + "/{id}", Need: readRules.OrCreator(), Audience: ForServiceAccounts, Note: own},
+		{Key: "PUT " + rules + "/{id}", Need: writeRules, Audience: ForServiceAccounts},
+		{Key: "DELETE " + rules + "/{id}", Need: writeRules.OrCreator(), Audience: ForServiceAccounts, Note: own},
+	}
+}
+
+func stepEndpoints() []Endpoint {
+	const step = "/api/rule-transformations/{name}"
+	return []Endpoint{
+		{Key: "GET /api/rule-transformations", Need: Anybody, Note: "shows the steps that the caller may run, by name alone unless the caller is an administrator"},
+		{Key: "GET " + step, Need: Admin},
+		{Key: "PUT " + step, Need: Admin},
+		{Key: "DELETE " + step, Need: Admin},
+		{Key: "POST " + step + "/runs", Need: Granted(theStep)},
+		{Key: "GET " + step + "/runs", Need: Granted(theStep)},
+		{Key: "GET " + step + "/runs/{id}", Need: Granted(theStep)},
+		{Key: "POST " + step + "/runs/{id}", Need: Granted(theStep), Note: "{id} ends in :cancel"},
+		{Key: "GET " + step + "/runs/{id}/log", Need: Granted(theStep)},
+	}
+}
+
+// adminEndpoints are those of the administration of access, of one's own access
+// and of personal access tokens.
+func adminEndpoints() []Endpoint {
+	const admin, group, user = "/api/admin", "/api/admin/groups/{id}", "/api/admin/users/{id}"
+	return []Endpoint{
+		{Key: "GET " + admin + "/resource-types", Need: Admin},
+		{Key: "GET " + admin + "/access-overview", Need: Admin},
+		{Key: "GET " + admin + "/group-suggestions", Need: Admin},
+		{Key: "GET " + admin + "/who-can", Need: Admin},
+		{Key: "GET " + admin + "/groups", Need: Admin},
+		{Key: "POST " + admin + "/groups", Need: Admin},
+		{Key: "GET " + group, Need: Admin},
+		{Key: "PATCH " + group, Need: Admin},
+		{Key: "DELETE " + group, Need: Admin},
+		{Key: "GET " + group + "/members", Need: Admin},
+		{Key: "POST " + group + "/members", Need: Admin},
+		{Key: "DELETE " + group + "/members/{user_id}", Need: Admin},
+		{Key: "GET " + admin + "/grants", Need: Admin},
+		{Key: "POST " + admin + "/grants", Need: Admin},
+		{Key: "DELETE " + admin + "/grants/{id}", Need: Admin},
+		{Key: "GET " + admin + "/users", Need: Admin},
+		{Key: "GET " + user, Need: Admin},
+		{Key: "POST " + user + "/deactivate", Need: Admin},
+		{Key: "POST " + user + "/activate", Need: Admin},
+		{Key: "GET " + user + "/memberships", Need: Admin},
+		{Key: "POST " + user + "/memberships", Need: Admin},
+		{Key: "DELETE " + user + "/memberships/{group_id}", Need: Admin},
+		{Key: "GET " + user + "/effective-access", Need: Admin},
+		{Key: "GET " + admin + "/tokens", Need: Admin},
+		{Key: "DELETE " + admin + "/tokens/{id}", Need: Admin},
+		{Key: "GET /api/me", Need: Anybody, Note: "answers for the caller alone"},
+		{Key: "GET /api/me/effective-access", Need: Anybody, Note: "answers for the caller alone"},
+		{Key: "GET /api/tokens", Need: Anybody, Note: "the caller's own"},
+		{Key: "POST /api/tokens", Need: Anybody, Login: true, Note: "for no more than the caller may"},
+		{Key: "GET /api/tokens/{id}", Need: Anybody, Note: "the caller's own"},
+		{Key: "DELETE /api/tokens/{id}", Need: Anybody, Note: "the caller's own"},
+	}
+}
+
+// auditEndpoints are those of the audit log.
+func auditEndpoints() []Endpoint {
+	const audit = "/api/admin/audit"
+	return []Endpoint{
+		{Key: "GET " + audit, Need: Admin},
+		{Key: "GET " + audit + "/heads", Need: Admin},
+		{Key: "GET " + audit + "/verify", Need: Admin},
+	}
+}
+
+func grpcEndpoints() []Endpoint {
+	const registry, filter = "/muster.registry.v1.Registry/", "/muster.gateway.v1.GraphSecurity/"
+	return []Endpoint{
+		{Key: filter + "Filter", Need: Anybody, Audience: ForService, Login: true, Note: explainNote},
+		{Key: registry + "Register", Need: Granted(someType), Note: "the grant has to be on the type that the worker answers"},
+		{Key: registry + "List", Need: Anybody, Reads: true, Note: "shows the workers that the caller may see"},
+		{Key: registry + "Get", Need: Granted(theWorker), Reads: true},
+		{Key: registry + "Update", Need: Granted(theWorker), Note: "pausing and resuming included"},
+		{Key: registry + "Deregister", Need: Granted(typeOfIt), Sees: &theWorker},
+		{Key: registry + "Watch", Need: Anybody, Reads: true, Note: "shows the workers that the caller may see"},
+		{Key: "/grpc.health.v1.Health/Check", Need: Public},
+		{Key: "/grpc.health.v1.Health/List", Need: Public},
+		{Key: "/grpc.health.v1.Health/Watch", Need: Public},
+		{Key: "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Need: Anybody, Audience: ForService, Reads: true},
+		{Key: "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Need: Anybody, Audience: ForService, Reads: true},
+	}
+}
