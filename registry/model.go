@@ -45,7 +45,7 @@ type RuleRef struct {
 // rebinds_rules, unless rebind is set. Rules that are orphaned stay. Generations
 // under way are dropped when any id stands for something else: they were made for
 // the model before. The model becomes the service's. The same model again is no
-// change.
+// change. With the token of an attempt that is over it is 409 run_ended.
 func (s *Service) ReplaceModel(ctx context.Context, actor Actor, m *rule.Model, rebind bool) (ModelChange, error) {
 	if all := m.Check(); len(all) > 0 {
 		return ModelChange{}, refusedRules(all)
@@ -54,6 +54,9 @@ func (s *Service) ReplaceModel(ctx context.Context, actor Actor, m *rule.Model, 
 	var now *Snapshot
 	err := s.writeWithin(ctx, rulesTimeout, func(ctx context.Context, tx Tx) error {
 		did = written{}
+		if _, err := s.runOf(ctx, tx, actor.Bearer); err != nil {
+			return err
+		}
 		var err error
 		if now, err = s.current(ctx, tx); err != nil {
 			return err

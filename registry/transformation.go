@@ -40,8 +40,8 @@ type StepInput struct {
 }
 
 // PutStep adds a step, or replaces the one of this name. ifMatch, unless empty,
-// must be the revision of the step that is there, bare or quoted; else the answer
-// is 412. Everything that is wrong is reported at once. A wish that changes
+// must have the revision of the step that is there, bare or quoted, or be * for any;
+// else the answer is 412. Everything that is wrong is reported at once. A wish that changes
 // nothing is no change.
 func (s *Service) PutStep(ctx context.Context, actor Actor, in StepInput, ifMatch string) (step run.Step, created bool, err error) {
 	wish, v := in.wish()
@@ -192,7 +192,7 @@ func stepMatches(s *run.Step, ifMatch string) error {
 	if s != nil {
 		rev = strconv.FormatInt(s.Revision, 10)
 	}
-	if ifMatch == "" || s != nil && (ifMatch == rev || ifMatch == `"`+rev+`"`) {
+	if ifMatch == "" || s != nil && matchesRevision(s.Revision, ifMatch) {
 		return nil
 	}
 	return fault.New(fault.Precondition, "revision_mismatch",

@@ -79,8 +79,7 @@ func (s *Service) Update(ctx context.Context, actor Actor, id WorkerID, p Patch,
 		"the record of worker %s keeps changing while this change is checked; try again", id).After(time.Second)
 }
 
-// matches checks If-Match (fleet.md, section 1): anything but the revision, bare
-// or quoted, never matches.
+// matches checks If-Match (fleet.md, section 1).
 func matches(w *Worker, ifMatch string) error {
 	if matchesRevision(w.Revision, ifMatch) {
 		return nil

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"crypto/sha256"
 	"time"
 )
 
@@ -172,4 +173,8 @@ type Actor struct {
 	// RequestID and Address tell where the change came from; may be empty.
 	RequestID string
 	Address   string
+	// Bearer is the SHA-256 of the token that the change is asked for with; zero
+	// where there is none. It says in which run of a rule transformation the change
+	// is made, if in any, and is never stored.
+	Bearer [sha256.Size]byte
 }

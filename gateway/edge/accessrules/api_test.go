@@ -252,7 +252,8 @@ func TestOneRule(t *testing.T) {
 	}
 	g.refused(g.as("loader", "PUT", rulesPath+"/1", see("another name", "alice")), http.StatusBadRequest, "bad_rules", "/name")
 	g.refused(g.as("loader", "PUT", rulesPath+"/1", `{"name":"a","users":[],"extra":1}`), http.StatusBadRequest, "bad_request", "/extra", "users, groups, clients")
-	if got := g.as("loader", "DELETE", rulesPath+"/2", ""); got.status != http.StatusNoContent {
+	g.refused(g.as("loader", "DELETE", rulesPath+"/2", "", "If-Match", `W/"2"`), http.StatusPreconditionFailed, "revision_mismatch")
+	if got := g.as("loader", "DELETE", rulesPath+"/2", "", "If-Match", "*"); got.status != http.StatusNoContent {
 		t.Fatal(got)
 	}
 	for _, id := range []string{"2", "0", "-1", "x", "01", "99999999999999999999"} {

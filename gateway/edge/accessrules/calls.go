@@ -37,7 +37,7 @@ func (a *api) putModel(w http.ResponseWriter, r *http.Request, who rest.Caller) 
 	if len(mistakes) > 0 {
 		return refused(append(mistakes, m.Check()...))
 	}
-	changed, err := a.Registry.ReplaceModel(r.Context(), who.Actor, m, rebind != nil && *rebind)
+	changed, err := a.Registry.ReplaceModel(r.Context(), actorOf(who), m, rebind != nil && *rebind)
 	if err != nil {
 		return err
 	}
@@ -101,6 +101,13 @@ func (a *api) commitRules(w http.ResponseWriter, r *http.Request, who rest.Calle
 // creatorOf is whom rules belong to that a caller posts outside of runs.
 func creatorOf(who rest.Caller) rule.Creator {
 	return rule.Creator{Issuer: who.Issuer, Subject: who.Subject}
+}
+
+// actorOf is the caller with the token by which the registry knows a run.
+func actorOf(who rest.Caller) registry.Actor {
+	actor := who.Actor
+	actor.Bearer = who.TokenDigest
+	return actor
 }
 
 func readVerbose(r *http.Request) (bool, error) {
@@ -209,7 +216,7 @@ func (a *api) putRule(w http.ResponseWriter, r *http.Request, who rest.Caller) e
 	if len(mistakes) > 0 {
 		return refused(append(mistakes, in.Check()...))
 	}
-	stored, err := a.Registry.PutRule(r.Context(), who.Actor, id, in, rest.IfMatch(r))
+	stored, err := a.Registry.PutRule(r.Context(), actorOf(who), id, in, rest.IfMatch(r))
 	if err != nil {
 		return err
 	}
@@ -224,7 +231,7 @@ func (a *api) deleteRule(w http.ResponseWriter, r *http.Request, who rest.Caller
 	if err != nil {
 		return err
 	}
-	if err := a.Registry.DeleteRule(r.Context(), who.Actor, id, rest.IfMatch(r)); err != nil {
+	if err := a.Registry.DeleteRule(r.Context(), actorOf(who), id, rest.IfMatch(r)); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -241,7 +248,7 @@ func (a *api) deleteMine(w http.ResponseWriter, r *http.Request, who rest.Caller
 	}
 	of := creatorOf(who)
 	of.Step = q.Get("step")
-	n, err := a.Registry.DeleteRulesOf(r.Context(), who.Actor, of)
+	n, err := a.Registry.DeleteRulesOf(r.Context(), actorOf(who), of)
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func (a *api) postOperations() []rest.Operation {
 
 func (a *api) recordOperations() []rest.Operation {
 	byID := rest.Parameter{Name: "id", In: "path", Doc: "The rule's id.", Sample: int64(0)}
-	ifMatch := rest.Parameter{Name: "If-Match", In: "header", Doc: "Change only this revision of the rule, bare or quoted.", Sample: ""}
+	ifMatch := rest.Parameter{Name: "If-Match", In: "header", Doc: "Change only this revision of the rule, bare or quoted; * for any.", Sample: ""}
 	record := reflect.TypeFor[AccessRule]()
 	return []rest.Operation{
 		{
@@ -92,10 +92,10 @@ func (a *api) recordOperations() []rest.Operation {
 			Handle: a.deleteMine,
 			Params: []rest.Parameter{
 				{Name: "createdBy", In: "query", Doc: "me, and nothing else.", Sample: "", Enum: []any{"me"}},
-				{Name: "step", In: "query", Doc: "Those posted in runs of this rule transformation, in place of those posted outside of runs.", Sample: ""},
+				{Name: "step", In: "query", Doc: "Those posted in runs of this rule transformation, in place of those posted outside of runs. With a run's token it is the run's, and need not be given.", Sample: ""},
 			},
 			Answers:  []rest.Answer{rest.NewAnswer(http.StatusOK, "How many were deleted.", reflect.TypeFor[Removed]())},
-			Problems: []int{http.StatusBadRequest},
+			Problems: []int{http.StatusBadRequest, http.StatusConflict},
 		},
 		{
 			Method: http.MethodGet, Path: rulesPath + "/{id}", ID: "getAccessRule", Summary: "Read one rule",
@@ -113,7 +113,7 @@ func (a *api) recordOperations() []rest.Operation {
 			Method: http.MethodDelete, Path: rulesPath + "/{id}", ID: "deleteAccessRule", Summary: "Delete one rule",
 			Handle: a.deleteRule, Params: []rest.Parameter{byID, ifMatch},
 			Answers:  []rest.Answer{rest.NewAnswer(http.StatusNoContent, "It is deleted.", nil)},
-			Problems: []int{http.StatusNotFound, http.StatusPreconditionFailed},
+			Problems: []int{http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed},
 		},
 	}
 }

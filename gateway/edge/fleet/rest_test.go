@@ -33,10 +33,12 @@ func TestLifeOfAWorker(t *testing.T) {
 	if rec.Revision != 2 || r.header.Get("ETag") != `"2"` || !rec.Settings.Mask || rec.Settings.Timeout != "700ms" || rec.Name != "two" {
 		t.Errorf("got %s", r.body)
 	}
-	for _, m := range []string{"1", `"1"`, `W/"2"`, "*", "", `"2", "3"`, "x"} {
+	for _, m := range []string{"1", `"1"`, `W/"2"`, `*, "1"`, "", `"1", "3"`, "x"} {
 		g.do("PATCH", "/api/workers/"+w.uuid, `{"name":"no"}`, "If-Match", m).problem(t, 412, "revision_mismatch")
 	}
-	g.do("PATCH", "/api/workers/"+w.uuid, `{"name":"two"}`, "If-Match", "2").must(t, 200)
+	for _, m := range []string{"2", `"2"`, "*", `"1", "2"`} {
+		g.do("PATCH", "/api/workers/"+w.uuid, `{"name":"two"}`, "If-Match", m).must(t, 200)
+	}
 
 	rec = g.do("PUT", "/api/workers/"+w.uuid+"/conformance", `{"level":"laws","at":"2026-01-02T03:04:05+01:00","version":"1.0.0"}`).must(t, 200)
 	if rec.Conformance.Level != "laws" || rec.Conformance.At.Format(time.RFC3339) != "2026-01-02T02:04:05Z" || rec.Conformance.Version != "1.0.0" {

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -94,14 +95,12 @@ func WriteRecord(w http.ResponseWriter, status int, revision int64, v any) error
 }
 
 // IfMatch returns what If-Match asks for: empty when it is not there, and
-// something that no revision is when it is there without a value, or twice.
+// something that no revision is when it is there without a value. Several lines
+// of the header are one list (RFC 9110, section 5.3).
 func IfMatch(r *http.Request) string {
-	switch values := r.Header.Values("If-Match"); {
-	case len(values) == 0:
+	values := r.Header.Values("If-Match")
+	if len(values) == 0 {
 		return ""
-	case len(values) == 1 && values[0] != "":
-		return values[0]
-	default:
-		return "none"
 	}
+	return cmp.Or(strings.Trim(strings.Join(values, ", "), " \t"), "none")
 }

@@ -12,8 +12,7 @@ type Operation struct {
 	Method, Path string
 	// ID and Summary are for the description.
 	ID, Summary string
-	// Guard, when not nil, is asked instead of the API's.
-	Guard  Guard
+	// Handle is called when the gate has let the caller in.
 	Handle Handler
 	// Params are the query, header and path parameters.
 	Params []Parameter

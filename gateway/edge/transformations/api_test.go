@@ -163,6 +163,7 @@ func (b *bench) finish(o run.Outcome) {
 
 func TestSteps(t *testing.T) {
 	b := newBench(t)
+	b.call(http.MethodPut, "/nightly", plain, "If-Match", "*").want(t, http.StatusPreconditionFailed, "revision is none")
 	r := b.call(http.MethodPut, "/nightly", plain).want(t, http.StatusCreated, `"users":"all"`, `"timeout":"10m0s"`, `"secretFile":"team/loader"`)
 	if r.header.Get("ETag") != `"1"` || r.header.Get("Location") != transformations.Root+"/nightly" || strings.Contains(r.body, `"groups"`) {
 		t.Errorf("%v %s", r.header, r.body)
@@ -201,7 +202,7 @@ func TestSteps(t *testing.T) {
 		t.Errorf("%v", names)
 	}
 	b.call(http.MethodDelete, "/s0", "", "If-Match", "9").want(t, http.StatusPreconditionFailed)
-	b.call(http.MethodDelete, "/s0", "").want(t, http.StatusNoContent)
+	b.call(http.MethodDelete, "/s0", "", "If-Match", "*").want(t, http.StatusNoContent)
 	b.call(http.MethodGet, "/s0", "").want(t, http.StatusNotFound, "not_found")
 	b.call(http.MethodDelete, "/s0", "").want(t, http.StatusNotFound)
 }

@@ -19,7 +19,7 @@ const (
 var (
 	nameParam  = rest.Parameter{Name: "name", In: "path", Doc: "The step's name.", Sample: ""}
 	idParam    = rest.Parameter{Name: "id", In: "path", Doc: "The run's uuid.", Sample: ""}
-	matchParam = rest.Parameter{Name: "If-Match", In: "header", Doc: "Only this revision of the step, bare or quoted.", Sample: ""}
+	matchParam = rest.Parameter{Name: "If-Match", In: "header", Doc: "Only this revision of the step, bare or quoted; * for any, if there is one.", Sample: ""}
 	limitParam = rest.Parameter{Name: "limit", In: "query", Doc: "From 1 to 1000; 100 when left out.", Sample: 0}
 	pageParam  = rest.Parameter{Name: "cursor", In: "query", Doc: "The nextCursor of the page before.", Sample: ""}
 	waitParam  = rest.Parameter{Name: "wait", In: "query", Doc: "Answer when the run has ended, or after this long: a duration of at most 5m, such as 60s.", Sample: ""}

@@ -13,6 +13,7 @@ func runRuleTests() map[string]func(*testing.T, Backend) {
 		"rules of a run":            testRulesOfRun,
 		"a generation of a run":     testGenerationOfRun,
 		"a token that has ended":    testEndedToken,
+		"single changes of a run":   testSingleChangesOfRun,
 		"rules of a run on restart": testRulesOfRunAfterRestart,
 	}
 }
@@ -115,6 +116,85 @@ func testGenerationOfRun(t *testing.T, b Backend) {
 	commit.TokenDigest = run.DigestOf("outside")
 	_, err := s.CommitRules(t.Context(), admin, commit)
 	refused(t, err, "generation_superseded") // of another creator
+}
+
+// bearing is an actor who holds a token.
+func bearing(token string) registry.Actor {
+	a := registry.Actor{Issuer: "i", Subject: "loader", Username: "service-account-loader"}
+	a.Bearer = run.DigestOf(token)
+	return a
+}
+
+func testSingleChangesOfRun(t *testing.T, b Backend) {
+	s, _ := transformations(t, b.New(t))
+	of := rule.Creator{Issuer: "i", Subject: "loader"}
+	postRules(t, s, loader("outside", rule.Ignore, "by hand", "by hand 2"))
+	other := holding(t, s, "b", "other")
+	postRules(t, s, loader("other", rule.Ignore, "of b"))
+	one := holding(t, s, "a", "one")
+	postRules(t, s, loader("one", rule.Ignore, "x", "y", "z"))
+	x, _ := s.Snapshot().Rules.ByName("x")
+	y, _ := s.Snapshot().Rules.ByName("y")
+	edited := x
+	edited.Users = []string{"bob"}
+	for range 2 { // the second time it is no change
+		if got, err := s.PutRule(t.Context(), bearing("one"), x.ID, edited, ""); err != nil || got.Creator != x.Creator || got.Run != x.Run {
+			t.Fatalf("%+v %v", got, err)
+		}
+	}
+	if err := s.DeleteRule(t.Context(), bearing("one"), y.ID, ""); err != nil {
+		t.Fatal(err)
+	}
+	if got := countsOf(t, s, one); got != (run.Counts{Created: 4, Deleted: 2}) {
+		t.Errorf("%+v", got)
+	}
+	of.Step = "b"
+	_, err := s.DeleteRulesOf(t.Context(), bearing("one"), of)
+	refused(t, err, "denied")
+	of.Step = ""
+	for want := 2; want >= 0; want -= 2 {
+		if n, err := s.DeleteRulesOf(t.Context(), bearing("one"), of); err != nil || n != want {
+			t.Errorf("%d %v", n, err)
+		}
+	}
+	of.Step = "a" // the same one
+	if n, err := s.DeleteRulesOf(t.Context(), bearing("one"), of); err != nil || n != 0 {
+		t.Errorf("%d %v", n, err)
+	}
+	if got := countsOf(t, s, one); got != (run.Counts{Created: 4, Deleted: 4}) {
+		t.Errorf("%+v", got)
+	}
+	of.Step = "b" // without a run's token it is the caller who says it
+	if n, err := s.DeleteRulesOf(t.Context(), bearing("outside"), of); err != nil || n != 1 {
+		t.Errorf("%d %v", n, err)
+	}
+	if got := countsOf(t, s, other); got != (run.Counts{Created: 1}) {
+		t.Errorf("what was done outside of the run is counted: %+v", got)
+	}
+	changesOfEndedRun(t, s, one)
+}
+
+// changesOfEndedRun has a run end, and its token change nothing any more.
+func changesOfEndedRun(t *testing.T, s *registry.Service, of *registry.Claimed) {
+	t.Helper()
+	endRun(t, s, "one", of, run.Outcome{State: run.Succeeded})
+	before, rows := s.Snapshot(), len(audited(t, s))
+	r, _ := before.Rules.ByName("by hand")
+	edited := r
+	edited.Users = []string{"mallory"}
+	_, err := s.PutRule(t.Context(), bearing("one"), r.ID, edited, "")
+	refused(t, err, registry.CodeRunEnded)
+	refused(t, s.DeleteRule(t.Context(), bearing("one"), r.ID, ""), registry.CodeRunEnded)
+	_, err = s.DeleteRulesOf(t.Context(), bearing("one"), rule.Creator{Issuer: "i", Subject: "loader"})
+	refused(t, err, registry.CodeRunEnded)
+	_, err = s.ReplaceModel(t.Context(), bearing("one"), sampleModel(), true)
+	refused(t, err, registry.CodeRunEnded)
+	if s.Snapshot() != before || len(audited(t, s)) != rows {
+		t.Error("something was changed")
+	}
+	if n, err := s.DeleteRulesOf(t.Context(), bearing("outside"), rule.Creator{Issuer: "i", Subject: "loader"}); err != nil || n != 2 {
+		t.Errorf("%d %v", n, err)
+	}
 }
 
 func testEndedToken(t *testing.T, b Backend) {

@@ -84,13 +84,13 @@ func testNoChange(t *testing.T, b Backend) {
 func testIfMatch(t *testing.T, b Backend) {
 	s := service(t, b.New(t), newFleet().serve(Worker(1)))
 	register(t, s, Worker(1))
-	for _, never := range []string{"2", `"2"`, "*", `W/"1"`, "01", "+1", " 1", `"1", "2"`, `'1'`, "1.0", "-1", "abc"} {
+	for _, never := range []string{"2", `"2"`, `*, "2"`, `W/"1"`, "01", "+1", `"2", "3"`, `'1'`, "1.0", "-1", "abc"} {
 		_, err := s.Update(t.Context(), admin, uuidOf(1), registry.Patch{Name: ptr("x")}, never)
 		if e := refused(t, err, "revision_mismatch"); e.Kind != fault.Precondition {
 			t.Errorf("%q: %v", never, e)
 		}
 	}
-	for i, match := range []string{"1", `"2"`, ""} {
+	for i, match := range []string{"1", `"2"`, "", "*", `"4", "5"`, `W/"6" ,6`} {
 		got, err := s.Update(t.Context(), admin, uuidOf(1), registry.Patch{Name: ptr(fmt.Sprint("name ", i))}, match)
 		if err != nil || got.Worker.Revision != int64(i+2) {
 			t.Errorf("%q: %+v %v", match, got, err)
