@@ -58,6 +58,7 @@ var rooms = []room{
 	{path: "gateway/address", layer: 2},
 	{path: "gateway/certs", layer: 2},
 	{path: "gateway/authn/keycloak", layer: 2},
+	{path: "gateway/authn/keycloak/keycloaktest", layer: 2},
 	{path: "gateway/authn/devissuer", layer: 2},
 	{path: "gateway/authz", layer: 2, never: []string{"gateway/verdict", "gateway/rules"}},
 	{path: "gateway/rules", layer: 2, never: []string{"gateway/verdict", "gateway/authz"}},

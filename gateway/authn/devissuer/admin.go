@@ -23,6 +23,9 @@ const (
 func (i *Issuer) adminRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+adminPath+"/users", i.asAdmin(i.adminUsers))
 	mux.HandleFunc("GET "+adminPath+"/users/count", i.asAdmin(i.adminCount))
+	mux.HandleFunc("GET "+adminPath+"/users/{id}", i.asAdmin(i.adminUser))
+	mux.HandleFunc("GET "+adminPath+"/users/{id}/groups", i.asAdmin(i.adminUserGroups))
+	mux.HandleFunc("GET "+adminPath+"/users/{id}/role-mappings/realm/composite", i.asAdmin(i.adminUserRoles))
 	mux.HandleFunc("GET "+adminPath+"/groups", i.asAdmin(i.adminGroups))
 	mux.HandleFunc("GET "+adminPath+"/groups/{id}/children", i.asAdmin(i.adminChildren))
 	mux.HandleFunc("GET "+adminPath+"/clients", i.asAdmin(i.adminClients))
@@ -63,6 +66,52 @@ func (i *Issuer) adminUsers(w http.ResponseWriter, r *http.Request) {
 	i.writePage(w, r, i.userNames(), func(name string) any {
 		return user{ID: account{name: name}.subject(), Username: name, Enabled: true}
 	})
+}
+
+// account finds the person or service account of a subject, or answers 404.
+func (i *Issuer) account(w http.ResponseWriter, r *http.Request) (account, bool) {
+	all := slices.Clone(people)
+	for _, c := range clients {
+		if slices.Contains(c.grants, grantClient) {
+			all = append(all, serviceAccount(c))
+		}
+	}
+	at := slices.IndexFunc(all, func(a account) bool { return a.subject() == r.PathValue("id") })
+	if at < 0 {
+		i.writeJSON(w, http.StatusNotFound, map[string]string{"error": "User not found"})
+		return account{}, false
+	}
+	return all[at], true
+}
+
+func (i *Issuer) adminUser(w http.ResponseWriter, r *http.Request) {
+	if a, ok := i.account(w, r); ok {
+		i.writeJSON(w, http.StatusOK, map[string]any{
+			"id": a.subject(), "username": a.name, "enabled": true, "email": a.email, "emailVerified": a.email != "",
+		})
+	}
+}
+
+func (i *Issuer) adminUserGroups(w http.ResponseWriter, r *http.Request) {
+	a, ok := i.account(w, r)
+	if !ok {
+		return
+	}
+	i.writePage(w, r, a.groups, func(path string) any {
+		return map[string]string{"id": groupID(path), "name": path[strings.LastIndex(path, "/")+1:], "path": path}
+	})
+}
+
+func (i *Issuer) adminUserRoles(w http.ResponseWriter, r *http.Request) {
+	a, ok := i.account(w, r)
+	if !ok {
+		return
+	}
+	roles := []map[string]string{}
+	for _, name := range a.roles {
+		roles = append(roles, map[string]string{"name": name})
+	}
+	i.writeJSON(w, http.StatusOK, roles)
 }
 
 func (i *Issuer) adminCount(w http.ResponseWriter, _ *http.Request) {

@@ -19,8 +19,7 @@ const (
 	// secret is its name.
 	ClientLoader = "rule-loader"
 	// ClientAirflow is the client that a scheduler starts runs of rule
-	// transformations with; its secret is its name. The realm file has none: what
-	// it may do is an administrator's to give.
+	// transformations with; its secret is its name.
 	ClientAirflow = "airflow"
 	// Audience is that of the service.
 	Audience = "muster"

@@ -208,6 +208,8 @@ func (d *Directory) get(ctx context.Context, path string, query url.Values, to a
 			d.forgetAdmin()
 		case status == http.StatusUnauthorized || status == http.StatusForbidden:
 			return &refusal{status: status, code: "status " + strconv.Itoa(status), description: "GET " + path}
+		case status == http.StatusNotFound:
+			return fmt.Errorf("the admin endpoint %s answered 404: %w", path, errAbsent)
 		case status != http.StatusOK:
 			return fmt.Errorf("the admin endpoint %s answered %d", path, status)
 		default:

@@ -245,7 +245,7 @@ func TestADirectoryIsConfiguredWhole(t *testing.T) {
 // group makes a group and returns its id.
 func (s *server) group(t *testing.T, admin, address, name string) string {
 	t.Helper()
-	status, body := s.call(t, http.MethodPost, address, admin, map[string]any{"name": name})
+	status, body := s.Call(t, http.MethodPost, address, admin, map[string]any{"name": name})
 	var made struct{ ID string }
 	if err := json.Unmarshal(body, &made); status != http.StatusCreated || err != nil && len(body) > 0 {
 		t.Fatalf("%s: %d %s", name, status, body)
@@ -254,7 +254,7 @@ func (s *server) group(t *testing.T, admin, address, name string) string {
 		return made.ID
 	}
 	// The answer names it by its Location only; it is looked up.
-	_, body = s.call(t, http.MethodGet, s.base+"/admin/realms/muster/groups?exact=true&search="+url.QueryEscape(name), admin, nil)
+	_, body = s.Call(t, http.MethodGet, s.Base+"/admin/realms/muster/groups?exact=true&search="+url.QueryEscape(name), admin, nil)
 	var found []struct{ ID string }
 	if err := json.Unmarshal(body, &found); err != nil || len(found) != 1 {
 		t.Fatalf("%s: %s", name, body)
@@ -265,10 +265,10 @@ func (s *server) group(t *testing.T, admin, address, name string) string {
 // testDirectory fills a real realm with more than a page of users and with nested
 // groups, and reads them through a service account with the shipped rights.
 func testDirectory(t *testing.T, s *server) {
-	admin := s.admin(t)
-	users, base := numbered("reader-", 60), s.base+"/admin/realms/muster"
+	admin := s.Admin(t)
+	users, base := numbered("reader-", 60), s.Base+"/admin/realms/muster"
 	for _, name := range users {
-		if status, body := s.call(t, http.MethodPost, base+"/users", admin, map[string]any{"username": name, "enabled": true}); status != http.StatusCreated {
+		if status, body := s.Call(t, http.MethodPost, base+"/users", admin, map[string]any{"username": name, "enabled": true}); status != http.StatusCreated {
 			t.Fatalf("%s: %d %s", name, status, body)
 		}
 	}
@@ -279,7 +279,7 @@ func testDirectory(t *testing.T, s *server) {
 	for _, name := range numbered("sub-", 9) { // more than a page, below the last one
 		s.group(t, admin, base+"/groups/"+parent+"/children", name)
 	}
-	d := directory(t, s.issuer(), func(c *keycloak.DirectoryConfig) { c.PageSize = 7 })
+	d := directory(t, s.Issuer(), func(c *keycloak.DirectoryConfig) { c.PageSize = 7 })
 	got, err := d.Users(t.Context())
 	if want := append([]string{"admin", "alice", "bob"}, users...); err != nil || !slices.Equal(got, want) {
 		t.Errorf("users %v, %v", got, err)
@@ -302,7 +302,7 @@ func testDirectory(t *testing.T, s *server) {
 	if p, err := v.Verify(t.Context(), raw); err != nil || !p.HasRealmRole("muster-rules-write") || p.Username != "service-account-rule-loader" {
 		t.Errorf("%+v %v", p, err)
 	}
-	other := directory(t, s.issuer(), func(c *keycloak.DirectoryConfig) { c.ClientID, c.ClientSecret = "rule-loader", "rule-loader" })
+	other := directory(t, s.Issuer(), func(c *keycloak.DirectoryConfig) { c.ClientID, c.ClientSecret = "rule-loader", "rule-loader" })
 	if got, err := other.Users(t.Context()); !fault.Is(err, token.CodeUnavailable) {
 		t.Errorf("a client without the roles reads users: %v %v", got, err)
 	}

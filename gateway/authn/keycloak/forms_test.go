@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/muster-fleet/muster/gateway/authn/keycloak/keycloaktest"
 )
 
 var (
@@ -70,7 +72,7 @@ func (b *browser) submit(t *testing.T, fields ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	values := form(fields...)
+	values := keycloaktest.Form(fields...)
 	for _, input := range hiddenInput.FindAllString(b.page, -1) {
 		pair := map[string]string{}
 		for _, m := range attribute.FindAllStringSubmatch(input, -1) {
@@ -86,9 +88,9 @@ func (b *browser) submit(t *testing.T, fields ...string) {
 
 // testDeviceLogin does what `muster login` and a person with a browser do.
 func testDeviceLogin(t *testing.T, s *server) {
-	begun := s.ask(t, s.endpoint()+"/auth/device", form("client_id", "muster-cli"))
-	poll := form("grant_type", "urn:ietf:params:oauth:grant-type:device_code", "client_id", "muster-cli", "device_code", begun.DeviceCode)
-	if r := s.ask(t, s.endpoint()+"/token", poll); r.Error != "authorization_pending" {
+	begun := s.Ask(t, s.Endpoint()+"/auth/device", keycloaktest.Form("client_id", "muster-cli"))
+	poll := keycloaktest.Form("grant_type", "urn:ietf:params:oauth:grant-type:device_code", "client_id", "muster-cli", "device_code", begun.DeviceCode)
+	if r := s.Ask(t, s.Endpoint()+"/token", poll); r.Error != "authorization_pending" {
 		t.Fatalf("before the login: %+v", r)
 	}
 	b := newBrowser(t)
@@ -98,9 +100,9 @@ func testDeviceLogin(t *testing.T, s *server) {
 	if !strings.Contains(b.page, "Device Login Successful") {
 		t.Fatalf("the last page is\n%s", b.page)
 	}
-	var r reply
+	var r keycloaktest.Reply
 	waitUntil(t, "the device gets its token", func() bool {
-		r = s.ask(t, s.endpoint()+"/token", poll)
+		r = s.Ask(t, s.Endpoint()+"/token", poll)
 		// Keycloak wants five seconds between two questions.
 		return r.Error != "slow_down" && r.Error != "authorization_pending"
 	})
@@ -108,13 +110,6 @@ func testDeviceLogin(t *testing.T, s *server) {
 	if err != nil || p.Username != "alice" || !p.HasAudience("muster-admin") {
 		t.Errorf("%+v, %v (%s)", p, err, r.Error)
 	}
-}
-
-// admin returns a token of the master realm's administrator.
-func (s *server) admin(t *testing.T) string {
-	t.Helper()
-	return s.ask(t, s.base+"/realms/master/protocol/openid-connect/token",
-		form("grant_type", "password", "client_id", "admin-cli", "username", adminName, "password", adminName)).AccessToken
 }
 
 const keyProviderType = "org.keycloak.keys.KeyProvider"
@@ -127,12 +122,12 @@ type component struct {
 	Config       map[string][]string `json:"config"`
 }
 
-func (s *server) components() string { return s.base + "/admin/realms/muster/components" }
+func (s *server) components() string { return s.Base + "/admin/realms/muster/components" }
 
 // keyProviders returns the ids of the realm's key providers by their names.
 func (s *server) keyProviders(t *testing.T) map[string]string {
 	t.Helper()
-	status, body := s.call(t, http.MethodGet, s.components()+"?type="+keyProviderType, s.admin(t), nil)
+	status, body := s.Call(t, http.MethodGet, s.components()+"?type="+keyProviderType, s.Admin(t), nil)
 	var all []component
 	if err := json.Unmarshal(body, &all); err != nil {
 		t.Fatalf("%d %s", status, body)
@@ -153,14 +148,14 @@ func (s *server) addKey(t *testing.T, name string, priority int) {
 	c := component{Name: name, ProviderID: "rsa-generated", ProviderType: keyProviderType, Config: map[string][]string{
 		"priority": {string(b)}, "enabled": {"true"}, "active": {"true"}, "algorithm": {"RS256"},
 	}}
-	if status, body := s.call(t, http.MethodPost, s.components(), s.admin(t), c); status != http.StatusCreated {
+	if status, body := s.Call(t, http.MethodPost, s.components(), s.Admin(t), c); status != http.StatusCreated {
 		t.Fatalf("add a key: %d %s", status, body)
 	}
 }
 
 func (s *server) removeKey(t *testing.T, id string) {
 	t.Helper()
-	if status, body := s.call(t, http.MethodDelete, s.components()+"/"+id, s.admin(t), nil); status != http.StatusNoContent {
+	if status, body := s.Call(t, http.MethodDelete, s.components()+"/"+id, s.Admin(t), nil); status != http.StatusNoContent {
 		t.Fatalf("remove a key: %d %s", status, body)
 	}
 }

@@ -1,10 +1,7 @@
 package keycloak_test
 
 import (
-	"encoding/json"
 	"fmt"
-	"net/http"
-	"net/url"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,6 +11,7 @@ import (
 
 	"github.com/muster-fleet/muster/gateway/authn"
 	"github.com/muster-fleet/muster/gateway/authn/keycloak"
+	"github.com/muster-fleet/muster/gateway/authn/keycloak/keycloaktest"
 	"github.com/muster-fleet/muster/proto/fault"
 	"github.com/muster-fleet/muster/workers/token"
 )
@@ -21,7 +19,7 @@ import (
 // TestRealKeycloak runs everything against one real Keycloak, in an order that
 // ends with the server being killed.
 func TestRealKeycloak(t *testing.T) {
-	s := startServer(t)
+	s := &server{keycloaktest.Start(t)}
 	for _, c := range []struct {
 		name string
 		test func(*testing.T, *server)
@@ -31,6 +29,7 @@ func TestRealKeycloak(t *testing.T) {
 		{"service account", testServiceAccount},
 		{"other tokens of the realm", testOtherTokens},
 		{"exchange", testExchange},
+		{"person", testPerson},
 		{"directory", testDirectory},
 		{"rotation and withdrawal under load", testRotation},
 		{"hung, then dead", testOutage},
@@ -39,57 +38,12 @@ func TestRealKeycloak(t *testing.T) {
 	}
 }
 
-// reply is an answer of the token endpoint.
-type reply struct {
-	AccessToken  string `json:"access_token"`
-	RefreshToken string `json:"refresh_token"`
-	IDToken      string `json:"id_token"`
-	DeviceCode   string `json:"device_code"`
-	Complete     string `json:"verification_uri_complete"`
-	Error        string `json:"error"`
-}
-
-func (s *server) ask(t *testing.T, address string, form url.Values) reply {
-	t.Helper()
-	status, body := s.call(t, http.MethodPost, address, "", form)
-	var r reply
-	if err := json.Unmarshal(body, &r); err != nil {
-		t.Fatalf("%d %s", status, body)
-	}
-	return r
-}
-
-func form(pairs ...string) url.Values {
-	f := url.Values{}
-	for i := 0; i < len(pairs); i += 2 {
-		f.Set(pairs[i], pairs[i+1])
-	}
-	return f
-}
-
-func (s *server) login(t *testing.T, name string) reply {
-	t.Helper()
-	r := s.ask(t, s.endpoint()+"/token", form("grant_type", "password", "client_id", "muster-cli",
-		"username", name, "password", name, "scope", "openid"))
-	if r.AccessToken == "" {
-		t.Fatalf("%s cannot log in: %s", name, r.Error)
-	}
-	return r
-}
-
-func (s *server) service(t *testing.T) string {
-	t.Helper()
-	r := s.ask(t, s.endpoint()+"/token", form("grant_type", "client_credentials",
-		"client_id", "graph-service", "client_secret", "graph-service"))
-	if r.AccessToken == "" {
-		t.Fatalf("graph-service cannot log in: %s", r.Error)
-	}
-	return r.AccessToken
-}
+// server is the Keycloak of these tests.
+type server struct{ *keycloaktest.Server }
 
 func (s *server) verifier(t *testing.T, change func(*token.Config)) *token.Verifier {
 	t.Helper()
-	c := token.Config{Issuers: []token.Issuer{{Issuer: s.issuer(), Audience: "muster", MapRoles: true}}}
+	c := token.Config{Issuers: []token.Issuer{{Issuer: s.Issuer(), Audience: "muster", MapRoles: true}}}
 	if change != nil {
 		change(&c)
 	}
@@ -103,7 +57,7 @@ func (s *server) verifier(t *testing.T, change func(*token.Config)) *token.Verif
 
 func (s *server) exchanger(t *testing.T) *keycloak.Exchanger {
 	t.Helper()
-	e, err := keycloak.New(keycloak.Config{Issuer: s.issuer(), ClientID: "muster-gateway", ClientSecret: "muster-gateway"})
+	e, err := keycloak.New(keycloak.Config{Issuer: s.Issuer(), ClientID: "muster-gateway", ClientSecret: "muster-gateway"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +71,7 @@ func testPeople(t *testing.T, s *server) {
 		group string
 		admin bool
 	}{"alice": {"/engineering/graph", false}, "bob": {"/support", false}, "admin": {"/platform", true}} {
-		c, err := a.FromToken(t.Context(), s.login(t, name).AccessToken)
+		c, err := a.FromToken(t.Context(), s.Login(t, name).AccessToken)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -136,7 +90,7 @@ func testPeople(t *testing.T, s *server) {
 
 func testServiceAccount(t *testing.T, s *server) {
 	a := authn.New(s.verifier(t, nil), authn.Options{ManagementAudience: "muster-admin"})
-	c, err := a.FromToken(t.Context(), s.service(t))
+	c, err := a.FromToken(t.Context(), s.ServiceToken(t, "graph-service"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,10 +104,10 @@ func testServiceAccount(t *testing.T, s *server) {
 
 func testOtherTokens(t *testing.T, s *server) {
 	v := s.verifier(t, nil)
-	r := s.login(t, "alice")
-	foreign := s.ask(t, s.endpoint()+"/token", form("grant_type", "password", "client_id", "admin-cli", "username", "alice", "password", "alice"))
+	r := s.Login(t, "alice")
+	foreign := s.Ask(t, s.Endpoint()+"/token", keycloaktest.Form("grant_type", "password", "client_id", "admin-cli", "username", "alice", "password", "alice"))
 	for name, raw := range map[string]string{
-		"ID token": r.IDToken, "refresh token": r.RefreshToken, "without our audience": foreign.AccessToken, "of another realm": s.admin(t),
+		"ID token": r.IDToken, "refresh token": r.RefreshToken, "without our audience": foreign.AccessToken, "of another realm": s.Admin(t),
 	} {
 		if raw == "" {
 			t.Fatalf("%s: Keycloak gave none", name)
@@ -167,7 +121,7 @@ func testOtherTokens(t *testing.T, s *server) {
 func testExchange(t *testing.T, s *server) {
 	e := s.exchanger(t)
 	v := s.verifier(t, func(c *token.Config) { c.Issuers[0].Audience = worker })
-	for name, raw := range map[string]string{"alice": s.login(t, "alice").AccessToken, "service-account-graph-service": s.service(t)} {
+	for name, raw := range map[string]string{"alice": s.Login(t, "alice").AccessToken, "service-account-graph-service": s.ServiceToken(t, "graph-service")} {
 		got, err := e.Exchange(t.Context(), raw, worker)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -189,7 +143,7 @@ func testExchange(t *testing.T, s *server) {
 func testRotation(t *testing.T, s *server) {
 	const interval = 2 * time.Second
 	v := s.verifier(t, func(c *token.Config) { c.RefreshInterval = interval })
-	old := s.login(t, "alice").AccessToken
+	old := s.Login(t, "alice").AccessToken
 	if _, err := v.Verify(t.Context(), old); err != nil {
 		t.Fatal(err)
 	}
@@ -217,12 +171,12 @@ func testRotation(t *testing.T, s *server) {
 	}
 	first := s.keyProviders(t)
 	s.addKey(t, "newer", 200)
-	fresh := s.login(t, "alice").AccessToken
+	fresh := s.Login(t, "alice").AccessToken
 	if kid(t, fresh) == kid(t, old) {
 		t.Error("Keycloak still signs with the old key")
 	}
 	current.Store(&fresh)
-	if _, err := v.Verify(t.Context(), s.login(t, "bob").AccessToken); err != nil {
+	if _, err := v.Verify(t.Context(), s.Login(t, "bob").AccessToken); err != nil {
 		t.Errorf("the first token of the new key: %v", err)
 	}
 	s.removeKey(t, first["rsa-generated"])
@@ -241,21 +195,21 @@ func testOutage(t *testing.T, s *server) {
 	clock := func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }
 	v := s.verifier(t, func(c *token.Config) { c.RefreshInterval, c.Clock = time.Second, clock })
 	e := s.exchanger(t)
-	alice, bob := s.login(t, "alice").AccessToken, s.login(t, "bob").AccessToken
+	alice, bob := s.Login(t, "alice").AccessToken, s.Login(t, "bob").AccessToken
 	if _, err := v.Verify(t.Context(), alice); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := e.Exchange(t.Context(), alice, worker); err != nil {
 		t.Fatal(err)
 	}
-	s.signal(t, syscall.SIGSTOP)
+	s.Signal(t, syscall.SIGSTOP)
 	through(t, v, alice, bob, &offset)
 	if age := v.KeysAge(); age < time.Minute || !v.KeysReady() {
 		t.Errorf("after a minute the keys are %s old, ready %v", age, v.KeysReady())
 	}
-	s.signal(t, syscall.SIGCONT)
+	s.Signal(t, syscall.SIGCONT)
 	waitUntil(t, "the keys are fetched again", func() bool { return v.KeysAge() < 30*time.Second })
-	s.signal(t, syscall.SIGKILL)
+	s.Signal(t, syscall.SIGKILL)
 	through(t, v, alice, bob, &offset)
 	if _, err := e.Exchange(t.Context(), alice, worker); err != nil {
 		t.Errorf("an exchanged token from the cache: %v", err)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/muster-fleet/muster/gateway/authn/devissuer"
+	"github.com/muster-fleet/muster/gateway/authn/keycloak/keycloaktest"
 )
 
 // realm is what the tests look at in the shipped file.
@@ -55,7 +56,7 @@ type realmClient struct {
 
 func shippedRealm(t *testing.T) realm {
 	t.Helper()
-	b, err := os.ReadFile(realmFile)
+	b, err := os.ReadFile(keycloaktest.RealmFile(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +65,7 @@ func shippedRealm(t *testing.T) realm {
 		t.Fatal(err)
 	}
 	if r.Realm != devissuer.Realm || len(r.Clients) == 0 || len(r.ClientScopes) == 0 {
-		t.Fatalf("%s is not the realm: %+v", realmFile, r)
+		t.Fatalf("this is not the realm: %+v", r)
 	}
 	return r
 }
@@ -77,6 +78,7 @@ func TestTheShippedRealmHoldsNoSecretsAndNoPeople(t *testing.T) {
 	want := map[string]realmUser{
 		"muster-gateway": {ClientRoles: map[string][]string{"realm-management": {"view-users", "view-clients", "query-groups"}}},
 		"rule-loader":    {Roles: []string{"muster-rules-write"}},
+		"airflow":        {Roles: []string{"muster-admin"}},
 	}
 	for _, u := range r.Users {
 		may, known := want[u.Client]
@@ -86,6 +88,10 @@ func TestTheShippedRealmHoldsNoSecretsAndNoPeople(t *testing.T) {
 		if !slices.Equal(u.Roles, may.Roles) || !maps.EqualFunc(u.ClientRoles, may.ClientRoles, slices.Equal[[]string]) {
 			t.Errorf("%s has the roles %v and %v", u.Name, u.Roles, u.ClientRoles)
 		}
+		delete(want, u.Client)
+	}
+	if len(want) != 0 {
+		t.Errorf("service accounts without their roles: %v", want)
 	}
 	for _, c := range r.Clients {
 		if c.Secret != nil {
@@ -94,7 +100,8 @@ func TestTheShippedRealmHoldsNoSecretsAndNoPeople(t *testing.T) {
 	}
 }
 
-func TestOnlyTheCommandLineAndTheConsoleManage(t *testing.T) {
+// Beside the two that people use, the one client that starts runs for a scheduler.
+func TestOnlyTheCommandLineTheConsoleAndTheSchedulerManage(t *testing.T) {
 	r := shippedRealm(t)
 	giving := map[string][]string{}
 	for _, s := range r.ClientScopes {
@@ -118,7 +125,7 @@ func TestOnlyTheCommandLineAndTheConsoleManage(t *testing.T) {
 	}
 	for _, c := range r.Clients {
 		has := slices.Contains(slices.Concat(c.Scopes, c.Optional), "muster-admin")
-		if want := c.ID == "muster-cli" || c.ID == "muster-console"; has != want {
+		if want := c.ID == "muster-cli" || c.ID == "muster-console" || c.ID == devissuer.ClientAirflow; has != want {
 			t.Errorf("%s: management audience %v", c.ID, has)
 		}
 	}
@@ -142,6 +149,7 @@ func TestClientsMayDoWhatTheyNeedAndNoMore(t *testing.T) {
 		"muster-gateway": {service: true, exchange: true},
 		"graph-service":  {service: true},
 		"rule-loader":    {service: true},
+		"airflow":        {service: true},
 		"sample-worker":  {},
 	}
 	for _, c := range r.Clients {

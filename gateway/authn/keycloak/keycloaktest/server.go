@@ -1,9 +1,15 @@
-package keycloak_test
+// Package keycloaktest starts a real Keycloak with the shipped realm for tests. Of
+// the realm's clients that have a secret, and of its people alice, bob and admin,
+// the secret and the password are the name; muster-cli takes the password grant.
+// Tests that need it are skipped while MUSTER_TEST_KEYCLOAK_HOME is not set;
+// tools/setup/keycloak.sh prints what it should be.
+package keycloaktest
 
 import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,7 +30,7 @@ import (
 
 const (
 	homeVariable = "MUSTER_TEST_KEYCLOAK_HOME"
-	realmFile    = "../../../deploy/keycloak/muster-realm.json"
+	realmFile    = "deploy/keycloak/muster-realm.json"
 	adminName    = "root"
 	startLimit   = 4 * time.Minute
 )
@@ -33,18 +39,25 @@ const (
 // the rest, so that the result is kept.
 var buildOptions = []string{"build", "--db=dev-mem", "--health-enabled=true"}
 
-// server is a real Keycloak with the shipped realm and the test's people.
-type server struct {
-	base   string // http://127.0.0.1:port
+// overlay is what the realm of tests has beside what is shipped.
+//
+//go:embed overlay.json
+var overlay []byte
+
+// Server is a real Keycloak with the shipped realm and the test's people. It is
+// for the goroutine of its test, but for Call.
+type Server struct {
+	// Base is http://127.0.0.1:port.
+	Base   string
 	client *http.Client
 	pid    int
 	exited chan struct{}
 	output *tail
 }
 
-// startServer starts Keycloak on a free loopback port, with its database in
+// Start starts Keycloak on a free loopback port, with its database in
 // memory and a small heap. It ends with the test, however that ends.
-func startServer(t *testing.T) *server {
+func Start(t *testing.T) *Server {
 	t.Helper()
 	home := os.Getenv(homeVariable)
 	if home == "" {
@@ -59,8 +72,8 @@ func startServer(t *testing.T) *server {
 	}
 	writeRealm(t, filepath.Join(own, "data", "import"))
 	ports := freePorts(t)
-	s := &server{
-		base: "http://127.0.0.1:" + ports[0], client: &http.Client{Timeout: 30 * time.Second},
+	s := &Server{
+		Base: "http://127.0.0.1:" + ports[0], client: &http.Client{Timeout: 30 * time.Second},
 		exited: make(chan struct{}), output: &tail{},
 	}
 	s.run(t, own, ports)
@@ -69,7 +82,7 @@ func startServer(t *testing.T) *server {
 	return s
 }
 
-func (s *server) run(t *testing.T, home string, ports []string) {
+func (s *Server) run(t *testing.T, home string, ports []string) {
 	t.Helper()
 	java := "java"
 	if h := os.Getenv("JAVA_HOME"); h != "" {
@@ -85,7 +98,7 @@ func (s *server) run(t *testing.T, home string, ports []string) {
 		"-Dkc.home.dir=" + home, "-Djboss.server.config.dir=" + filepath.Join(home, "conf"),
 		"-cp", filepath.Join(home, "lib", "quarkus-run.jar"), "io.quarkus.bootstrap.runner.QuarkusEntryPoint",
 		"start", "--optimized", "--import-realm", "--cache=local", "--http-enabled=true", "--http-host=127.0.0.1",
-		"--http-port=" + ports[0], "--http-management-port=" + ports[1], "--hostname=" + s.base,
+		"--http-port=" + ports[0], "--http-management-port=" + ports[1], "--hostname=" + s.Base,
 	}
 	cmd := exec.Command("sh", args...)
 	cmd.Env = append(os.Environ(), "KC_BOOTSTRAP_ADMIN_USERNAME="+adminName, "KC_BOOTSTRAP_ADMIN_PASSWORD="+adminName)
@@ -113,13 +126,13 @@ func (s *server) run(t *testing.T, home string, ports []string) {
 	})
 }
 
-func (s *server) awaitReady(t *testing.T) {
+func (s *Server) awaitReady(t *testing.T) {
 	t.Helper()
 	deadline := time.After(startLimit)
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if resp, err := s.client.Get(s.issuer() + "/.well-known/openid-configuration"); err == nil {
+		if resp, err := s.client.Get(s.Issuer() + "/.well-known/openid-configuration"); err == nil {
 			if err := resp.Body.Close(); err != nil {
 				t.Fatal(err)
 			}
@@ -143,15 +156,19 @@ func (s *server) awaitReady(t *testing.T) {
 	s.pid = n
 }
 
-func (s *server) signal(t *testing.T, sig syscall.Signal) {
+// Signal sends Keycloak a signal, such as SIGSTOP.
+func (s *Server) Signal(t *testing.T, sig syscall.Signal) {
 	t.Helper()
 	if err := syscall.Kill(s.pid, sig); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (s *server) issuer() string   { return s.base + "/realms/muster" }
-func (s *server) endpoint() string { return s.issuer() + "/protocol/openid-connect" }
+// Issuer is the realm's.
+func (s *Server) Issuer() string { return s.Base + "/realms/muster" }
+
+// Endpoint is what the OpenID Connect endpoints lie below.
+func (s *Server) Endpoint() string { return s.Issuer() + "/protocol/openid-connect" }
 
 // augmented returns a copy of the distribution that was built for the tests; the
 // first time that takes a minute.
@@ -197,12 +214,37 @@ func augmented(t *testing.T, home string) string {
 	return dir
 }
 
+// RealmFile is the path of the shipped realm.
+func RealmFile(t *testing.T) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		if file := filepath.Join(dir, realmFile); exists(file) {
+			return file
+		}
+	}
+	t.Fatalf("there is no %s above the test's directory; run it inside the repository", realmFile)
+	return ""
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
+}
+
 // writeRealm writes the shipped realm with the overlay's people and secrets.
 func writeRealm(t *testing.T, dir string) {
 	t.Helper()
-	realm, overlay := readJSON(t, realmFile), readJSON(t, "testdata/overlay.json")
-	changes, _ := overlay["clients"].([]any)
-	delete(overlay, "clients")
+	shipped, err := os.ReadFile(RealmFile(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	realm, more := object(t, shipped), object(t, overlay)
+	changes, _ := more["clients"].([]any)
+	delete(more, "clients")
 	clients, _ := realm["clients"].([]any)
 	for _, change := range changes {
 		found := false
@@ -217,10 +259,10 @@ func writeRealm(t *testing.T, dir string) {
 			t.Fatalf("the shipped realm has no client for the overlay's %v", change)
 		}
 	}
-	people, _ := overlay["users"].([]any)
+	people, _ := more["users"].([]any)
 	accounts, _ := realm["users"].([]any)
-	overlay["users"] = append(accounts, people...)
-	maps.Copy(realm, overlay)
+	more["users"] = append(accounts, people...)
+	maps.Copy(realm, more)
 	b, err := json.Marshal(realm)
 	if err != nil {
 		t.Fatal(err)
@@ -230,15 +272,11 @@ func writeRealm(t *testing.T, dir string) {
 	}
 }
 
-func readJSON(t *testing.T, file string) map[string]any {
+func object(t *testing.T, text []byte) map[string]any {
 	t.Helper()
-	b, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var m map[string]any
-	if err := json.Unmarshal(b, &m); err != nil {
-		t.Fatalf("%s: %v", file, err)
+	if err := json.Unmarshal(text, &m); err != nil {
+		t.Fatal(err)
 	}
 	return m
 }
@@ -265,8 +303,9 @@ func freePorts(t *testing.T) []string {
 	return ports
 }
 
-// call sends a request and reads the JSON answer.
-func (s *server) call(t *testing.T, method, address, bearer string, body any) (int, []byte) {
+// Call sends a request, whose body is a form, JSON of anything, or nothing, and
+// returns status and body of the answer.
+func (s *Server) Call(t *testing.T, method, address, bearer string, body any) (int, []byte) {
 	t.Helper()
 	var reader io.Reader
 	contentType := ""
