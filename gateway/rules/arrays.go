@@ -1,6 +1,10 @@
 package rules
 
-import "github.com/muster-fleet/muster/workers/element"
+import (
+	"slices"
+
+	"github.com/muster-fleet/muster/workers/element"
+)
 
 // longArray is from how many bytes on an array is read once for all conditions
 // that look at it. Whoever sends elements chooses both their values and how often
@@ -56,34 +60,26 @@ type memberSets struct {
 
 // among reports whether a member of an array, the value at a position of the
 // element being judged, is one of the wanted texts.
-func (d *decider) among(array []byte, pos int32, wanted *values) bool {
+func (d *decider) among(array []byte, pos int32, wanted *choice) bool {
 	if len(array) < longArray {
 		members := scalars{text: array}
 		for m := members.next(); m != nil; m = members.next() {
-			if d.find(wanted, m) >= 0 {
+			if d.is(wanted, m) {
 				return true
 			}
 		}
 		return false
 	}
 	set := d.membersOf(array, pos)
-	if wanted.many == nil {
-		for _, text := range wanted.few {
-			if _, is := set[text]; is {
-				return true
-			}
-		}
-		return false
-	}
-	if len(wanted.many) > len(set) {
+	if len(wanted.texts) > len(set) {
 		for text := range set {
-			if _, is := wanted.many[text]; is {
+			if _, is := slices.BinarySearch(wanted.texts, text); is {
 				return true
 			}
 		}
 		return false
 	}
-	for text := range wanted.many {
+	for _, text := range wanted.texts {
 		if _, is := set[text]; is {
 			return true
 		}

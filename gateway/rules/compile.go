@@ -1,7 +1,11 @@
 package rules
 
 import (
+	"cmp"
+	"hash/maphash"
 	"iter"
+	"slices"
+	"strings"
 
 	"github.com/muster-fleet/muster/registry/rule"
 )
@@ -15,7 +19,7 @@ func Compile(m *rule.Model, rules iter.Seq[rule.Rule]) *Program {
 
 func compile(x *index, rules iter.Seq[rule.Rule]) *Program {
 	c := &compiler{
-		index: x, draftOf: make([]int32, len(x.kinds)), marks: make([]mark, len(x.entities)),
+		index: x, seed: maphash.MakeSeed(), draftOf: make([]int32, len(x.kinds)), marks: make([]mark, len(x.entities)),
 		p: &Program{
 			relations: map[triple]*relation{}, byType: map[string][]*relation{},
 			ends: map[string]int{}, functions: map[rule.ID]bool{},
@@ -27,6 +31,7 @@ func compile(x *index, rules iter.Seq[rule.Rule]) *Program {
 		}
 	}
 	p := c.p
+	c.union.grow(c.drafts)
 	labels := make([]label, len(c.drafts))
 	p.ordered = make([]*label, len(c.drafts))
 	for k := range c.drafts {
@@ -35,6 +40,7 @@ func compile(x *index, rules iter.Seq[rule.Rule]) *Program {
 		p.ordered[k] = &labels[k]
 	}
 	p.titles = newTitles(p.ordered)
+	p.size += sizeOfRule * len(p.ids)
 	p.deciders.New = func() any { return newDecider(p) }
 	return p
 }
@@ -47,33 +53,40 @@ type compiler struct {
 	draftOf []int32 // by the index's kind: the number of its draft and one
 	marks   []mark  // by the index's entity
 	rule    int32   // counts the rules that were looked at
-	conds   []condition
-	set     []uint64 // scratch
+	wants   []want  // of the rule being taken in, sorted
+	tail    []int32 // scratch
 	groups  []building
-	unions  []uint64 // scratch
+	union   union    // scratch
 	sets    setTable // scratch
-	places  []int32  // of drafts
+	counts  []int32  // scratch: how many grants want a value, by its hash
+	seed    maphash.Seed
+	places  []int32 // of drafts
 
 	// What programs are made of is cut from these, so that a program is made of a
 	// few large pieces of memory.
 	grants  []grant
 	tests   []test
-	words   []uint64
 	texts   []string
 	number  []int32
 	tokens  []token
 	entries []entry
 	grouped []group
+	clauses []clause
+	parts   []part
 }
 
 // mark says of an entity which rule listed it last, and the grant made for it.
 type mark struct{ rule, grant int32 }
 
-// condition is what a rule wants of one property of one entity.
-type condition struct {
+// want is one value that a rule wants of a property of an entity.
+type want struct {
 	entity   int32 // its place in the index
 	property rule.ID
-	values   []string
+	value    string
+}
+
+func compareWants(a, b want) int {
+	return cmp.Or(cmp.Compare(a.entity, b.entity), cmp.Compare(a.property, b.property), strings.Compare(a.value, b.value))
 }
 
 // add takes a rule in. One with a condition that concerns nothing the rule lists
@@ -116,25 +129,32 @@ func (c *compiler) grant(number, at int32, properties []rule.ID) {
 	e := &c.index.entities[at]
 	d := c.draft(e.kind)
 	m := &c.marks[at]
-	c.set = c.set[:0]
+	var x set
+	c.tail = c.tail[:0]
 	if m.grant >= 0 {
-		c.set = append(c.set, c.grants[m.grant].set...)
+		x = c.grants[m.grant].set
+		c.tail = append(c.tail, x.tail...)
 	}
 	for _, id := range properties {
 		if name, ok := e.name(id); ok {
-			k := d.prop(name)
-			for len(c.set) <= int(k>>6) {
-				c.set = append(c.set, 0)
+			if k := d.prop(name); k < 64 {
+				x.head |= 1 << k
+			} else {
+				c.tail = append(c.tail, k)
 			}
-			c.set[k>>6] |= 1 << (k & 63)
 		}
 	}
+	if len(c.tail) > 0 {
+		slices.Sort(c.tail)
+		c.tail = slices.Compact(c.tail)
+	}
+	x.tail = cutFrom(&c.number, c.tail...)
 	if m.grant >= 0 {
-		c.grants[m.grant].set = cutFrom(&c.words, c.set...)
+		c.grants[m.grant].set = x
 		return
 	}
 	m.grant = int32(len(c.grants))
-	c.grants = append(c.grants, grant{number, -1, cutFrom(&c.words, c.set...), c.testsFor(d, e, at)})
+	c.grants = append(c.grants, grant{rule: number, next: -1, set: x, tests: c.testsFor(d, e, at)})
 	if d.count == 0 {
 		d.first = m.grant
 	} else {
@@ -170,7 +190,7 @@ func cutFrom[T any](piece *[]T, items ...T) []T {
 // conditions sorts the rule's conditions by the entities they concern. It is
 // false when one concerns none of those that the rule lists.
 func (c *compiler) conditions(r *rule.Rule) bool {
-	c.conds = c.conds[:0]
+	c.wants = c.wants[:0]
 	for k := range r.Conditions {
 		cond := &r.Conditions[k]
 		concerned := false
@@ -180,51 +200,60 @@ func (c *compiler) conditions(r *rule.Rule) bool {
 				continue
 			}
 			concerned = true
-			x := c.condition(int32(e), cond.Property)
-			x.values = append(x.values, cond.Value)
+			c.wants = append(c.wants, want{int32(e), cond.Property, cond.Value})
 		}
 		if !concerned {
 			return false
 		}
 	}
+	if len(c.wants) > 1 {
+		slices.SortFunc(c.wants, compareWants)
+		c.wants = slices.Compact(c.wants)
+	}
 	return true
 }
 
-// condition returns the rule's condition on a property of an entity.
-func (c *compiler) condition(entity int32, property rule.ID) *condition {
-	n := len(c.conds)
-	for k := range c.conds {
-		if x := &c.conds[k]; x.entity == entity && x.property == property {
-			return x
+// testsFor returns the rule's conditions on one entity, in the order of their
+// properties, so that equal conditions make equal tests.
+func (c *compiler) testsFor(d *draft, e *entity, at int32) []test {
+	if len(c.wants) == 0 {
+		return nil
+	}
+	from, _ := slices.BinarySearchFunc(c.wants, at, func(w want, at int32) int { return cmp.Compare(w.entity, at) })
+	to, properties := from, 0
+	for ; to < len(c.wants) && c.wants[to].entity == at; to++ {
+		if to == from || c.wants[to].property != c.wants[to-1].property {
+			properties++
 		}
 	}
-	if n == cap(c.conds) {
-		c.conds = append(c.conds, condition{})
+	if properties == 0 {
+		return nil
 	}
-	c.conds = c.conds[:n+1]
-	x := &c.conds[n]
-	x.entity, x.property, x.values = entity, property, x.values[:0]
-	return x
+	reserve(&c.tests, properties)
+	first := len(c.tests)
+	for wants := c.wants[from:to]; len(wants) > 0; {
+		n := 1
+		for n < len(wants) && wants[n].property == wants[0].property {
+			n++
+		}
+		c.tests = append(c.tests, c.test(d, e, wants[:n]))
+		wants = wants[n:]
+	}
+	return c.tests[first:len(c.tests):len(c.tests)]
 }
 
-// testsFor returns the rule's conditions on one entity.
-func (c *compiler) testsFor(d *draft, e *entity, at int32) []test {
-	reserve(&c.tests, len(c.conds))
-	from := len(c.tests)
-	for k := range c.conds {
-		cond := &c.conds[k]
-		if cond.entity != at {
-			continue
-		}
-		name, _ := e.name(cond.property) // the entity has it: conditions has looked
-		t := test{prop: d.prop(name)}
-		t.values.few = cutFrom(&c.texts, cond.values...)[:0]
-		for _, v := range cond.values {
-			t.values.add(v)
-		}
-		c.tests = append(c.tests, t)
+// test is the condition on one property.
+func (c *compiler) test(d *draft, e *entity, wants []want) test {
+	name, _ := e.name(wants[0].property) // the entity has it: conditions has looked
+	t := test{prop: d.prop(name)}
+	reserve(&c.texts, len(wants))
+	from := len(c.texts)
+	for k := range wants {
+		c.texts = append(c.texts, wants[k].value)
+		t.values.max = max(t.values.max, len(wants[k].value))
 	}
-	return c.tests[from:len(c.tests):len(c.tests)]
+	t.values.texts = c.texts[from:len(c.texts):len(c.texts)]
+	return t
 }
 
 // draft returns the draft of a kind of the index.

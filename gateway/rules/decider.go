@@ -277,7 +277,7 @@ func (d *decider) holds(f *fold, tests []test) bool {
 			return false
 		}
 		value := d.b.Value(d.i, int(pos))
-		if value[0] == '[' && !d.among(value, pos, &t.values) || value[0] != '[' && d.find(&t.values, value) < 0 {
+		if value[0] == '[' && !d.among(value, pos, &t.values) || value[0] != '[' && !d.is(&t.values, value) {
 			return false
 		}
 	}
@@ -285,19 +285,34 @@ func (d *decider) holds(f *fold, tests []test) bool {
 }
 
 // find returns the number of the text that a value is equal to; -1 when there is
-// none, as for objects and null.
+// none.
 func (d *decider) find(wanted *values, value []byte) int32 {
+	if text := d.scalar(value, wanted.max); text != nil {
+		return wanted.find(text)
+	}
+	return -1
+}
+
+// is reports whether a value is equal to one of the wanted texts.
+func (d *decider) is(wanted *choice, value []byte) bool {
+	text := d.scalar(value, wanted.max)
+	return text != nil && wanted.has(text)
+}
+
+// scalar returns the text that a value is compared by; nil for objects, arrays
+// and null, and for strings that are surely longer than most bytes.
+func (d *decider) scalar(value []byte, most int) []byte {
 	switch value[0] {
 	case '"':
 		// An escape has at most six bytes for each that it stands for.
-		if len(value)-2 > 6*wanted.max {
-			return -1
+		if len(value)-2 > 6*most {
+			return nil
 		}
-		return wanted.find(d.text(value))
+		return d.text(value)
 	case '{', '[', 'n':
-		return -1
+		return nil
 	default:
-		return wanted.find(value)
+		return value
 	}
 }
 

@@ -1,7 +1,7 @@
 package rules
 
 import (
-	"encoding/binary"
+	"hash/maphash"
 	"slices"
 )
 
@@ -19,8 +19,10 @@ type draft struct {
 type grant struct {
 	rule  int32
 	next  int32 // the label's next one; -1 at the end
-	set   []uint64
+	set   set
 	tests []test
+	also  []int32 // grants with the same tests, which this one stands for
+	taken bool    // another one stands for it
 }
 
 // prop returns the number of a property among those that rules name.
@@ -32,9 +34,18 @@ func (d *draft) prop(name int32) int32 {
 	return d.numbers[name] - 1
 }
 
+// Rough bytes of what a program is made of.
+const (
+	sizeOfRule  = 16
+	sizeOfText  = 32 // its bytes apart
+	sizeOfTest  = 48
+	sizeOfSet   = 64
+	sizeOfEntry = 96
+)
+
 // finish turns what was collected into a label.
 func (c *compiler) finish(d *draft, l *label) {
-	l.title, l.names, l.width = d.title, d.names, (len(d.names)+63)/64
+	l.title, l.names = d.title, d.names
 	reserve(&c.number, len(d.numbers))
 	from := len(c.number)
 	for _, k := range d.numbers {
@@ -44,87 +55,129 @@ func (c *compiler) finish(d *draft, l *label) {
 		}
 	}
 	l.sorted = c.number[from:len(c.number):len(c.number)]
-	s := &c.sets
-	s.width, s.words, s.count, s.known = l.width, s.words[:0], 0, nil
-	c.unions = slices.Grow(c.unions[:0], l.width)[:l.width]
-	clear(c.unions)
+	c.sets.reset()
 	c.groups = slices.Grow(c.groups[:0], len(d.names))[:len(d.names)]
-	uses := c.uses(d)
+	c.union.reset()
 	reserve(&c.number, d.count)
 	from = len(c.number)
 	for at := d.first; at >= 0 && d.count > 0; at = c.grants[at].next {
-		g := &c.grants[at]
-		if len(g.tests) == 0 {
+		if g := &c.grants[at]; len(g.tests) == 0 {
 			l.open = true
-			union(c.unions, g.set)
+			c.union.add(&g.set)
 			c.number = append(c.number, g.rule)
-			continue
 		}
 	}
 	l.always = c.number[from:len(c.number):len(c.number)]
-	for at := d.first; at >= 0 && d.count > 0; at = c.grants[at].next {
-		if g := &c.grants[at]; len(g.tests) > 0 {
-			c.enter(g, s, uses)
-		}
-	}
 	if l.open {
-		l.base = s.number(c.unions)
+		l.base = c.sets.number(c.union.take(c))
 	}
-	c.finishGroups(l, s)
-	l.sets, l.count = cutFrom(&c.words, s.words...), s.count
-}
-
-// finishGroups turns the groups into those of the label, in order, so that equal
-// rules make equal programs.
-func (c *compiler) finishGroups(l *label, s *setTable) {
-	reserve(&c.grouped, len(c.groups))
-	from := len(c.grouped)
-	for prop := range c.groups {
-		if b := &c.groups[prop]; len(b.entries) > 0 {
-			c.grouped = append(c.grouped, c.finishGroup(b, int32(prop), s))
-		}
-	}
-	l.groups = c.grouped[from:len(c.grouped):len(c.grouped)]
-}
-
-// use is a property and one of the values that conditions want of it.
-type use struct {
-	prop  int32
-	value string
-}
-
-// uses counts how many of the grants with several conditions want each value.
-func (c *compiler) uses(d *draft) map[use]int {
-	var uses map[use]int
+	c.bundle(d)
+	c.countUses(d)
 	for at := d.first; at >= 0 && d.count > 0; at = c.grants[at].next {
-		g := &c.grants[at]
-		if len(g.tests) < 2 {
-			continue
+		if g := &c.grants[at]; len(g.tests) > 0 && !g.taken {
+			c.enter(g)
 		}
-		if uses == nil {
-			uses = map[use]int{}
-		}
-		for k := range g.tests {
-			for _, v := range g.tests[k].values.all() {
-				uses[use{g.tests[k].prop, v}]++
+	}
+	c.finishGroups(l)
+	l.sets = slices.Clone(c.sets.sets)
+	c.p.size += sizeOfSet*len(l.sets) + 4*(len(l.sorted)+len(l.always)) + sizeOfText*len(l.names)
+}
+
+// several yields the label's grants with several conditions.
+func (c *compiler) several(d *draft) func(yield func(at int32, g *grant) bool) {
+	return func(yield func(at int32, g *grant) bool) {
+		for at := d.first; at >= 0 && d.count > 0; at = c.grants[at].next {
+			if g := &c.grants[at]; len(g.tests) > 1 && !g.taken && !yield(at, g) {
+				return
 			}
 		}
 	}
-	return uses
+}
+
+// bundle has one grant stand for all that have the very same conditions, where
+// they are several: otherwise each of them would be looked at for each node.
+func (c *compiler) bundle(d *draft) {
+	var known map[uint64]int32
+	for at, g := range c.several(d) {
+		if known == nil {
+			known = map[uint64]int32{}
+		}
+		h := c.hashTests(g.tests)
+		first, is := known[h]
+		switch {
+		case !is:
+			known[h] = at
+		case slices.EqualFunc(c.grants[first].tests, g.tests, equalTests):
+			g.taken = true
+			f := &c.grants[first]
+			f.also = append(f.also, at)
+		}
+	}
+}
+
+func (c *compiler) hashTests(tests []test) uint64 {
+	h := uint64(len(tests))
+	for k := range tests {
+		h = (h ^ uint64(tests[k].prop)) * 0x9E3779B97F4A7C15
+		for _, text := range tests[k].values.texts {
+			h = (h ^ maphash.String(c.seed, text)) * 0x9E3779B97F4A7C15
+		}
+	}
+	return h
+}
+
+func equalTests(a, b test) bool {
+	return a.prop == b.prop && slices.Equal(a.values.texts, b.values.texts)
+}
+
+// maxCounts is how many counters there are at most: values may share one, which
+// makes a choice worse and no answer wrong.
+const maxCounts = 1 << 20
+
+// countUses counts how many of the grants with several conditions want each
+// value.
+func (c *compiler) countUses(d *draft) {
+	n := 0
+	for _, g := range c.several(d) {
+		for k := range g.tests {
+			n += len(g.tests[k].values.texts)
+		}
+	}
+	size := 0
+	if n > 0 {
+		for size = 64; size < 2*n && size < maxCounts; {
+			size *= 2
+		}
+	}
+	c.counts = slices.Grow(c.counts[:0], size)[:size]
+	clear(c.counts)
+	for _, g := range c.several(d) {
+		for k := range g.tests {
+			for _, text := range g.tests[k].values.texts {
+				*c.uses(g.tests[k].prop, text)++
+			}
+		}
+	}
+}
+
+// uses is the counter of a value.
+func (c *compiler) uses(prop int32, text string) *int32 {
+	h := maphash.String(c.seed, text) + uint64(prop)*0x9E3779B97F4A7C15
+	return &c.counts[(h^h>>32)&uint64(len(c.counts)-1)]
 }
 
 // enter files a grant under the values of the condition that fewest others
 // share, so that many rules which have one condition in common are not all
 // looked at for each node.
-func (c *compiler) enter(g *grant, s *setTable, uses map[use]int) {
-	best, least := 0, -1
+func (c *compiler) enter(g *grant) {
+	best, least := 0, int32(-1)
 	for k := range g.tests {
 		if len(g.tests) == 1 {
 			break
 		}
-		most := 0
-		for _, v := range g.tests[k].values.all() {
-			most = max(most, uses[use{g.tests[k].prop, v}])
+		most := int32(0)
+		for _, text := range g.tests[k].values.texts {
+			most = max(most, *c.uses(g.tests[k].prop, text))
 		}
 		if least < 0 || most < least {
 			best, least = k, most
@@ -133,124 +186,25 @@ func (c *compiler) enter(g *grant, s *setTable, uses map[use]int) {
 	g.tests[0], g.tests[best] = g.tests[best], g.tests[0]
 	first, rest := &g.tests[0], g.tests[1:]
 	b := &c.groups[first.prop]
-	for _, v := range first.values.all() {
-		e := c.entry(b, v)
-		if len(rest) > 0 {
-			e.clauses = append(e.clauses, clause{g.rule, s.number(g.set), rest})
-			continue
+	if len(rest) == 0 {
+		b.enter(&c.parts, first.values.texts, part{rule: g.rule, set: c.sets.number(g.set), clause: -1})
+		return
+	}
+	c.p.size += sizeOfTest * len(rest)
+	for k := range rest {
+		c.p.size += sizeOfText * len(rest[k].values.texts)
+	}
+	rules := cutFrom(&c.number, g.rule)
+	x := g.set
+	if len(g.also) > 0 {
+		c.union.reset()
+		c.union.add(&g.set)
+		for _, at := range g.also {
+			c.union.add(&c.grants[at].set)
+			rules = append(rules, c.grants[at].rule)
 		}
-		if e.union == nil {
-			e.union = cutFrom(&c.words, c.unions...)
-			clear(e.union)
-			e.rules = cutFrom(&c.number, g.rule)
-		} else {
-			e.rules = append(e.rules, g.rule)
-		}
-		union(e.union, g.set)
+		x = c.union.take(c)
 	}
-}
-
-// building is a group being put together. It is used again for other labels.
-type building struct {
-	values  values
-	entries []buildingEntry
-}
-
-type buildingEntry struct {
-	entry
-	union []uint64
-}
-
-// entry returns a group's entry for a value; it is valid until the next call.
-func (c *compiler) entry(b *building, value string) *buildingEntry {
-	k := b.values.add(value)
-	if int(k) == len(b.entries) {
-		b.entries = append(b.entries, buildingEntry{})
-	}
-	return &b.entries[k]
-}
-
-// finishGroup empties what was built into a group.
-func (c *compiler) finishGroup(b *building, prop int32, s *setTable) group {
-	reserve(&c.entries, len(b.entries))
-	from := len(c.entries)
-	g := group{prop: prop, values: b.values}
-	g.values.few = cutFrom(&c.texts, b.values.few...)
-	for k := range b.entries {
-		e := &b.entries[k]
-		e.set = -1
-		if e.union != nil {
-			e.set = s.number(e.union)
-		}
-		c.entries = append(c.entries, e.entry)
-	}
-	g.entries = c.entries[from:len(c.entries):len(c.entries)]
-	if b.values.many == nil {
-		reserve(&c.tokens, len(g.values.few))
-		from := len(c.tokens)
-		for _, v := range g.values.few {
-			c.tokens = append(c.tokens, newToken(v))
-		}
-		g.tokens = c.tokens[from:len(c.tokens):len(c.tokens)]
-	}
-	clear(b.entries)
-	b.entries, b.values = b.entries[:0], values{few: b.values.few[:0]}
-	return g
-}
-
-// setTable numbers distinct sets of properties.
-type setTable struct {
-	width int
-	words []uint64
-	known map[string]int32 // when there are more than fewSets
-	key   []byte
-	set   []uint64
-	count int32
-}
-
-// fewSets is up to how many sets are compared one after the other.
-const fewSets = 16
-
-// number takes a set, which may be shorter than the width.
-func (s *setTable) number(set []uint64) int32 {
-	s.set = append(s.set[:0], set...)
-	for len(s.set) < s.width {
-		s.set = append(s.set, 0)
-	}
-	if s.known == nil {
-		for k := range int(s.count) {
-			if slices.Equal(s.words[k*s.width:(k+1)*s.width], s.set) {
-				return int32(k)
-			}
-		}
-	} else if k, ok := s.known[string(s.keyOf(s.set))]; ok {
-		return k
-	}
-	s.words = append(s.words, s.set...)
-	k := s.count
-	s.count++
-	switch {
-	case s.known != nil:
-		s.known[string(s.keyOf(s.set))] = k
-	case s.count > fewSets:
-		s.known = make(map[string]int32, 2*fewSets)
-		for k := range int(s.count) {
-			s.known[string(s.keyOf(s.words[k*s.width:(k+1)*s.width]))] = int32(k)
-		}
-	}
-	return k
-}
-
-func (s *setTable) keyOf(set []uint64) []byte {
-	s.key = s.key[:0]
-	for _, word := range set {
-		s.key = binary.LittleEndian.AppendUint64(s.key, word)
-	}
-	return s.key
-}
-
-func union(dst, set []uint64) {
-	for w, word := range set {
-		dst[w] |= word
-	}
+	c.clauses = append(c.clauses, clause{rules, c.sets.number(x), rest})
+	b.enter(&c.parts, first.values.texts, part{clause: int32(len(c.clauses) - 1)})
 }

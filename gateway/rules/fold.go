@@ -104,7 +104,7 @@ func (f *fold) make(d *decider, seq *sequence, l *label) {
 	}
 	words := (seq.names.Len() + 63) / 64
 	f.masks, f.done = f.masks[:0], f.done[:0]
-	if sets := int(l.count); seq.keep && sets*words <= maxMasks {
+	if sets := len(l.sets); seq.keep && sets*words <= maxMasks {
 		f.masks = make([]uint64, sets*words)
 		f.done = make([]uint64, (sets+63)/64)
 	}
@@ -152,12 +152,16 @@ func (d *decider) place(f *fold) {
 }
 
 // fill writes the positions of a set's properties.
-func (f *fold) fill(mask []uint64, set int32) {
-	for w, word := range f.label.set(set) {
-		for ; word != 0; word &= word - 1 {
-			if pos := f.pos[w<<6+bits.TrailingZeros64(word)]; pos >= 0 {
-				mask[pos>>6] |= 1 << (pos & 63)
-			}
+func (f *fold) fill(mask []uint64, k int32) {
+	s := &f.label.sets[k]
+	for word := s.head; word != 0; word &= word - 1 {
+		if pos := f.pos[bits.TrailingZeros64(word)]; pos >= 0 {
+			mask[pos>>6] |= 1 << (pos & 63)
+		}
+	}
+	for _, n := range s.tail {
+		if pos := f.pos[n]; pos >= 0 {
+			mask[pos>>6] |= 1 << (pos & 63)
 		}
 	}
 }

@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"fmt"
+	"math/bits"
 	"slices"
 	"testing"
 
@@ -29,27 +31,80 @@ func TestPiecesAreNotShared(t *testing.T) {
 	})
 }
 
-// TestSetsAreNumbered: equal sets have one number, however many there are and
-// however short they are written.
+// TestSetsAreNumbered: equal sets have one number, however many there are, and
+// unions have each member once.
 func TestSetsAreNumbered(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := setTable{width: 2}
-		known := map[[2]uint64]int32{}
-		word := rapid.Uint64Range(0, 6)
+		c := &compiler{}
+		c.union.grow([]draft{{names: make([]string, 200)}})
+		known := map[string]int32{}
+		member := rapid.OneOf(rapid.IntRange(60, 70), rapid.IntRange(0, 199))
 		for range rapid.IntRange(1, 120).Draw(t, "sets") {
-			set := [2]uint64{word.Draw(t, "low"), word.Draw(t, "high")}
-			words := set[:]
-			if set[1] == 0 {
-				words = set[:1]
+			want := map[int]bool{}
+			c.union.reset()
+			for range rapid.IntRange(0, 3).Draw(t, "parts") {
+				var part set
+				for _, n := range rapid.SliceOfNDistinct(member, 0, 4, rapid.ID[int]).Draw(t, "part") {
+					want[n] = true
+					if n < 64 {
+						part.head |= 1 << n
+					} else {
+						part.tail = append(part.tail, int32(n))
+					}
+				}
+				c.union.add(&part)
 			}
-			k := s.number(words)
-			if before, ok := known[set]; ok && before != k || !ok && int(k) != len(known) {
-				t.Fatalf("%v is number %d of %v", set, k, known)
+			k := c.sets.number(c.union.take(c))
+			got := c.sets.sets[k]
+			size := 0
+			for n := range want {
+				if n < 64 && got.head>>n&1 == 0 || n >= 64 && !slices.Contains(got.tail, int32(n)) {
+					t.Fatalf("%d is not in %v", n, got)
+				}
+				size++
 			}
-			known[set] = k
-			if !slices.Equal(s.words[2*k:2*k+2], set[:]) {
-				t.Fatalf("set %d is %v, not %v", k, s.words[2*k:2*k+2], set)
+			if bits.OnesCount64(got.head)+len(got.tail) != size || !slices.IsSorted(got.tail) {
+				t.Fatalf("%v is not %v", got, want)
 			}
+			name := fmt.Sprint(want) // maps are printed in the order of their keys
+			if before, ok := known[name]; ok && before != k || !ok && int(k) != len(known) {
+				t.Fatalf("%v is number %d of %v", want, k, known)
+			}
+			known[name] = k
+		}
+	})
+}
+
+// TestValuesShareEntries: whatever grants ask for, a value leads to the parts of
+// those that ask for it, and values asked for by the same ones share them.
+func TestValuesShareEntries(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var b building
+		var pieces []part
+		want := map[string][]part{}
+		text := rapid.Custom(func(t *rapid.T) string { return fmt.Sprint(rapid.IntRange(0, 30).Draw(t, "text")) })
+		for rule := range rapid.Int32Range(1, 20).Draw(t, "grants") {
+			p := part{rule: rule, clause: -1}
+			texts := rapid.SliceOfNDistinct(text, 1, 12, rapid.ID[string]).Draw(t, "texts")
+			b.enter(&pieces, texts, p)
+			for _, v := range texts {
+				want[v] = append(want[v], p)
+			}
+		}
+		distinct, used := map[string]bool{}, map[int32]bool{}
+		for v, parts := range want {
+			k := b.values.find([]byte(v))
+			if k < 0 || !slices.Equal(b.entries[k].parts, parts) {
+				t.Fatalf("%s leads to %d of %+v, not to %v", v, k, b.entries, parts)
+			}
+			distinct[fmt.Sprint(parts)], used[k] = true, true
+		}
+		// The first few had entries of their own, and keep themselves apart.
+		if len(used) > len(distinct)+fewValues+1 {
+			t.Errorf("%d entries for %d ways of being asked for", len(used), len(distinct))
+		}
+		if b.values.find([]byte("31")) >= 0 {
+			t.Error("a value that nobody asks for leads somewhere")
 		}
 	})
 }

@@ -18,6 +18,7 @@ type Program struct {
 	ends      map[string]int // labels that relations begin or end with -> index
 	functions map[rule.ID]bool
 	ids       []int64 // ids of the rules, by their numbers in this program
+	size      int     // rough bytes of everything
 	deciders  sync.Pool
 }
 
@@ -38,9 +39,7 @@ type label struct {
 	names  []string // titles of the properties that rules name, by number
 	sorted []int32  // the numbers in the order of the titles
 	ends   uint64   // how the titles end, by endOf
-	width  int      // words of a set of properties
-	sets   []uint64 // distinct sets of properties, end to end
-	count  int32    // how many sets there are
+	sets   []set    // distinct sets of properties
 	open   bool     // some rule speaks for every node with this label
 	base   int32    // the set that such rules give
 	// always are the rules behind base.
@@ -63,21 +62,27 @@ type entry struct {
 	clauses []clause
 }
 
-// clause is a rule with conditions on further properties.
+// clause is rules that give one set and have the same conditions on further
+// properties; there may be none.
 type clause struct {
-	rule int32
-	set  int32
-	rest []test
+	rules []int32
+	set   int32
+	rest  []test
 }
 
 // test holds when the property has one of the values.
 type test struct {
 	prop   int32
-	values values
+	values choice
 }
 
-// set returns a set of properties by its number.
-func (l *label) set(k int32) []uint64 { return l.sets[int(k)*l.width : (int(k)+1)*l.width] }
+// set is a set of properties by their numbers. Most labels have no more than 64
+// that rules name; of wide ones most rules list few, so that a set takes no more
+// room than the rule's list.
+type set struct {
+	head uint64  // the first 64
+	tail []int32 // the others, ascending
+}
 
 // number returns the number of a property's title; -1 when no rule names it.
 func (l *label) number(title []byte) int32 {
@@ -115,6 +120,10 @@ func (p *Program) Empty() bool { return len(p.ordered)+len(p.relations) == 0 }
 // Rules returns how many rules the program was made of: those that grant
 // something.
 func (p *Program) Rules() int { return len(p.ids) }
+
+// Size returns roughly how many bytes the program holds, those of the rules' own
+// texts that it shares included.
+func (p *Program) Size() int { return p.size }
 
 // Function reports whether a rule grants the function to the principal.
 func (p *Program) Function(id rule.ID) bool { return p.functions[id] }

@@ -83,7 +83,7 @@ func (s *Speaker) entry(out []int32, g *group, k int32) []int32 {
 	out = append(out, e.rules...)
 	for j := range e.clauses {
 		if c := &e.clauses[j]; s.d.holds(&s.fold, c.rest) {
-			out = append(out, c.rule)
+			out = append(out, c.rules...)
 		}
 	}
 	return out

@@ -50,6 +50,40 @@ func find[T string | []byte](v *values, text T) int32 {
 	return -1
 }
 
+// choice is a list of texts, sorted and each once.
+type choice struct {
+	texts []string
+	max   int // the longest one, in bytes
+}
+
+// has reports whether a text is in the list.
+func (c *choice) has(text []byte) bool {
+	if len(text) > c.max {
+		return false
+	}
+	if len(c.texts) <= fewValues {
+		for _, s := range c.texts {
+			if string(text) == s {
+				return true
+			}
+		}
+		return false
+	}
+	from, to := 0, len(c.texts)
+	for from < to {
+		k := (from + to) / 2
+		switch s := c.texts[k]; {
+		case string(text) == s:
+			return true
+		case string(text) < s:
+			to = k
+		default:
+			from = k + 1
+		}
+	}
+	return false
+}
+
 // scalars walks over the strings, numbers and literals of a JSON array that has
 // been checked, those of arrays inside it included, objects left out.
 type scalars struct {
@@ -115,16 +149,4 @@ func objectEnd(b []byte, i int) int {
 		}
 		i++
 	}
-}
-
-// all returns the texts; their order means nothing where there are many.
-func (v *values) all() []string {
-	if v.many == nil {
-		return v.few
-	}
-	out := make([]string, len(v.many))
-	for s, k := range v.many {
-		out[k] = s
-	}
-	return out
 }
