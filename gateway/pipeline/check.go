@@ -24,13 +24,13 @@ func (f *Filter) Check(ctx context.Context, sub rule.Subjects, req *element.Requ
 		return nil, fault.New(fault.Unavailable, "rules_disabled",
 			"Graph Access Rules are switched off; set rules.enabled to have them evaluated")
 	}
-	snapshot := f.deps.Snapshots()
+	snapshot, program := f.deps.Rules.Program(f.deps.Snapshots, sub)
 	d, err := newDecision(snapshot)
 	if err != nil {
 		return nil, err
 	}
 	d.req = req
-	d.ruled = newRuled(f.deps.Rules.Program(snapshot, sub), req, true)
+	d.ruled = newRuled(program, req, true)
 	d.merge(true, nil)
 	speaker := d.ruled.program.Speaker(req)
 	names := ruleNames{of: snapshot.Rules, known: map[int64]string{}}
@@ -120,5 +120,9 @@ func (f *Filter) RulesOn() bool { return f.deps.Rules != nil }
 // Function reports whether a rule grants a function to a principal; false when
 // rules are off.
 func (f *Filter) Function(sub rule.Subjects, id rule.ID) bool {
-	return f.deps.Rules != nil && f.deps.Rules.Program(f.deps.Snapshots(), sub).Function(id)
+	if f.deps.Rules == nil {
+		return false
+	}
+	_, p := f.deps.Rules.Program(f.deps.Snapshots, sub)
+	return p.Function(id)
 }

@@ -129,7 +129,7 @@ func (d *Decision) Release() {
 // Decide takes a request through the line. The deadline is the context's. Its
 // errors are *fault.Error; there is no decision beside an error.
 func (f *Filter) Decide(ctx context.Context, in Input) (*Decision, error) {
-	snapshot := f.deps.Snapshots()
+	snapshot, program := f.program(in.Caller)
 	workers, err := f.workersFor(snapshot, in.Hops)
 	if err != nil {
 		return nil, err
@@ -140,8 +140,8 @@ func (f *Filter) Decide(ctx context.Context, in Input) (*Decision, error) {
 	}
 	d.req = in.Request
 	req, body := in.Request, in.Body
-	if p := f.program(snapshot, in.Caller); p != nil {
-		d.ruled = newRuled(p, in.Request, in.Explain)
+	if program != nil {
+		d.ruled = newRuled(program, in.Request, in.Explain)
 		req, body = d.ruled.left, d.ruled.pin(in.Body)
 	}
 	var outcomes []fanout.Outcome

@@ -13,13 +13,14 @@ import (
 	"github.com/muster-fleet/muster/workers/element"
 )
 
-// program returns what the rules say to a caller; nil when rules are off.
-func (f *Filter) program(s *registry.Snapshot, caller authn.Caller) *rules.Program {
+// program returns what the rules say to a caller; nil when rules are off. The
+// snapshot is the one that they are of: as new as the newest when it was asked.
+func (f *Filter) program(caller authn.Caller) (*registry.Snapshot, *rules.Program) {
 	if f.deps.Rules == nil {
-		return nil
+		return f.deps.Snapshots(), nil
 	}
 	p := caller.Principal
-	return f.deps.Rules.Program(s, rule.SubjectsOf(p.Username, p.Client, p.Groups))
+	return f.deps.Rules.Program(f.deps.Snapshots, rule.SubjectsOf(p.Username, p.Client, p.Groups))
 }
 
 // ruled is what rules did to a request.

@@ -42,7 +42,7 @@ type Stream struct {
 
 // Stream begins a request. Nothing is asked before the first element.
 func (f *Filter) Stream(ctx context.Context, in StreamInput) (*Stream, error) {
-	snapshot := f.deps.Snapshots()
+	snapshot, program := f.program(in.Caller)
 	workers, err := f.workersFor(snapshot, in.Hops)
 	if err != nil {
 		return nil, err
@@ -58,8 +58,8 @@ func (f *Filter) Stream(ctx context.Context, in StreamInput) (*Stream, error) {
 		in: in, snapshot: snapshot, elements: element.NewStream(in.Type, in.Options),
 		asked: asked, asks: len(workers) > 0,
 	}
-	if p := f.program(snapshot, in.Caller); p != nil {
-		s.rules = p.Stream(in.Type, s.elements, in.Explain)
+	if program != nil {
+		s.rules = program.Stream(in.Type, s.elements, in.Explain)
 	}
 	return s, nil
 }

@@ -18,18 +18,38 @@ func Compile(m *rule.Model, rules iter.Seq[rule.Rule]) *Program {
 }
 
 func compile(x *index, rules iter.Seq[rule.Rule]) *Program {
-	c := &compiler{
+	c := newCompiler(x)
+	for r := range rules {
+		if r.Active {
+			c.add(&r)
+		}
+	}
+	return c.finishAll()
+}
+
+// compilePacked is compile for rules as a set has them, which are active.
+func compilePacked(x *index, rules []*rule.Packed) *Program {
+	c := newCompiler(x)
+	var r rule.Rule
+	for _, p := range rules {
+		p.Grants(&r)
+		c.add(&r)
+	}
+	return c.finishAll()
+}
+
+func newCompiler(x *index) *compiler {
+	return &compiler{
 		index: x, seed: maphash.MakeSeed(), draftOf: make([]int32, len(x.kinds)), marks: make([]mark, len(x.entities)),
 		p: &Program{
 			relations: map[triple]*relation{}, byType: map[string][]*relation{},
 			ends: map[string]int{}, functions: map[rule.ID]bool{},
 		},
 	}
-	for r := range rules {
-		if r.Active {
-			c.add(&r)
-		}
-	}
+}
+
+// finishAll makes the program of what was added.
+func (c *compiler) finishAll() *Program {
 	p := c.p
 	c.union.grow(c.drafts)
 	labels := make([]label, len(c.drafts))

@@ -26,43 +26,58 @@ func TestProgramsAreKept(t *testing.T) {
 	set := rule.SetOf(forUser("alice", 1), forUser("bob", 2))
 	snapshot := registry.NewSnapshot("", 1, time.Time{}, nil).WithRules(smallModel, set)
 	alice := rule.SubjectsOf("Alice", "", []string{"/x", "y"})
-	first := e.Program(snapshot, alice)
+	program := func(s *registry.Snapshot, sub rule.Subjects) *rules.Program {
+		of, p := e.Program(func() *registry.Snapshot { return s }, sub)
+		if of != s {
+			t.Error("the program of another snapshot")
+		}
+		return p
+	}
+	first := program(snapshot, alice)
 	if !first.Function(1) || first.Function(2) || fmt.Sprint(first.Functions()) != "[1]" || first.Rules() != 1 || first.Empty() {
 		t.Error("the rules of somebody else")
 	}
-	if e.Program(snapshot, rule.SubjectsOf("ALICE", "", []string{"/y", "/x"})) != first {
+	if program(snapshot, rule.SubjectsOf("ALICE", "", []string{"/y", "/x"})) != first {
 		t.Error("the same subjects in another order are compiled again")
 	}
-	if e.Program(snapshot, rule.SubjectsOf("alice", "", []string{"y"})) == first {
+	if program(snapshot, rule.SubjectsOf("alice", "", []string{"y"})) != first {
+		t.Error("compiled again for a group that no rule names")
+	}
+	if program(snapshot, rule.SubjectsOf("bob", "", []string{"y"})) == first {
 		t.Error("other subjects share a program")
 	}
 	// A change of something else leaves the rules, and the program, alone.
 	later := registry.NewSnapshot("", 2, time.Time{}, nil).WithRules(smallModel, set)
-	if e.Program(later, alice) != first {
+	if program(later, alice) != first {
 		t.Error("compiled again although no rule changed")
 	}
 	changed := registry.NewSnapshot("", 3, time.Time{}, nil).WithRules(smallModel, rule.SetOf(forUser("alice", 3)))
-	next := e.Program(changed, alice)
+	next := program(changed, alice)
 	if next == first || !next.Function(3) || next.Function(1) {
 		t.Error("a changed rule is not followed")
 	}
 	// A request that began before gets its own rules, and does not undo the change.
-	if old := e.Program(snapshot, alice); !old.Function(1) || old.Function(3) {
+	if old := program(snapshot, alice); !old.Function(1) || old.Function(3) {
 		t.Error("an older snapshot gets newer rules")
 	}
-	if e.Program(changed, alice) != next {
+	if program(changed, alice) != next {
 		t.Error("an older snapshot took the newer program's place")
 	}
 	other := changed.WithRules(&rule.Model{}, changed.Rules)
-	if p := e.Program(other, alice); p == next {
+	if p := program(other, alice); p == next {
 		t.Error("a changed model is not followed")
 	}
 }
 
 func TestProgramsAreBounded(t *testing.T) {
 	e := rules.New(rules.Config{MaxPrograms: 5})
-	set := rule.SetOf(forUser("alice"))
-	src := rules.Source{Model: smallModel, Rules: set, Revision: 1}
+	var one []rule.Rule
+	for i := range 20 {
+		r := forUser(fmt.Sprint("user", i))
+		r.ID = int64(i + 1)
+		one = append(one, r)
+	}
+	src := rules.Source{Model: smallModel, Rules: rule.SetOf(one...), Revision: 1}
 	for i := range 20 {
 		e.ProgramOf(src, rule.SubjectsOf(fmt.Sprint("user", i), "", nil))
 		if e.Len() > 5 {

@@ -77,12 +77,8 @@ func (b *bodyReader) strings() []string {
 	return list
 }
 
-func (b *bodyReader) ids() []ID {
-	n := b.count()
-	if n == 0 {
-		return nil
-	}
-	list := make([]ID, n)
+func (b *bodyReader) ids(into []ID) []ID {
+	list := room(into, b.count())
 	for i := range list {
 		list[i] = b.id()
 	}
@@ -93,20 +89,30 @@ func decodeBody(s string, r *Rule) {
 	b := bodyReader{reader{rest: s}}
 	r.Active = b.active()
 	r.Users, r.Groups, r.Clients = b.strings(), b.strings(), b.strings()
-	if n := b.count(); n > 0 {
-		r.Entities = make([]EntityGrant, n)
-	}
+	b.grants(r)
+}
+
+// grants reads what follows the subjects, into the memory that r has already.
+func (b *bodyReader) grants(r *Rule) {
+	r.Entities = room(r.Entities, b.count())
 	for i := range r.Entities {
-		r.Entities[i] = EntityGrant{ID: b.id(), Properties: b.ids()}
+		e := &r.Entities[i]
+		e.ID, e.Properties = b.id(), b.ids(e.Properties)
 	}
-	r.Relationships = b.ids()
-	if n := b.count(); n > 0 {
-		r.Conditions = make([]Condition, n)
-	}
+	r.Relationships = b.ids(r.Relationships)
+	r.Conditions = room(r.Conditions, b.count())
 	for i := range r.Conditions {
 		r.Conditions[i] = Condition{Property: b.id(), Value: b.str()}
 	}
-	r.Functions = b.ids()
+	r.Functions = b.ids(r.Functions)
+}
+
+// room returns a list of n; nil for none where there was none.
+func room[T any](list []T, n int) []T {
+	if n <= cap(list) {
+		return list[:n]
+	}
+	return append(make([]T, 0, n), list[:cap(list)]...)[:n]
 }
 
 // checkBody reads a body without keeping anything of it.

@@ -98,17 +98,48 @@ func (m *Model) Orphans(r *Rule) Orphans {
 			o.Relationships = append(o.Relationships, id)
 		}
 	}
-	for _, c := range r.Conditions {
-		owner, is := x.owner(c.Property)
-		if !is || !slices.ContainsFunc(r.Entities, func(e EntityGrant) bool { return e.ID == owner }) {
-			o.Condition = true
-			if !is && !slices.Contains(o.Properties, c.Property) {
-				o.Properties = append(o.Properties, c.Property)
-			}
-		}
-	}
+	m.orphanedConditions(r, &o)
 	return o
 }
+
+// orphanedConditions looks each condition's entity up among those that the rule
+// lists; where both are many, in a map.
+func (m *Model) orphanedConditions(r *Rule, o *Orphans) {
+	x := m.index()
+	lists := func(id ID) bool {
+		return slices.ContainsFunc(r.Entities, func(e EntityGrant) bool { return e.ID == id })
+	}
+	told := func(id ID) bool { return slices.Contains(o.Properties, id) }
+	if len(r.Conditions) > fewConditions {
+		listed := make(map[ID]struct{}, len(r.Entities))
+		for i := range r.Entities {
+			listed[r.Entities[i].ID] = struct{}{}
+		}
+		lists = func(id ID) bool { _, is := listed[id]; return is }
+		known := make(map[ID]struct{}, len(o.Properties))
+		for _, id := range o.Properties {
+			known[id] = struct{}{}
+		}
+		told = func(id ID) bool {
+			_, is := known[id]
+			known[id] = struct{}{}
+			return is
+		}
+	}
+	for _, c := range r.Conditions {
+		owner, is := x.owner(c.Property)
+		if is && lists(owner) {
+			continue
+		}
+		o.Condition = true
+		if !is && !told(c.Property) {
+			o.Properties = append(o.Properties, c.Property)
+		}
+	}
+}
+
+// fewConditions is up to how many conditions are looked up one after the other.
+const fewConditions = 8
 
 // Uses lists what of a model the rule refers to, conditions included; a thing may
 // come more than once.

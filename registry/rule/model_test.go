@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -109,6 +110,37 @@ func TestOrphans(t *testing.T) {
 
 // TestRebinding replaces models at random: an id that rules use, whenever a model
 // had it last, is told when it comes to stand for something else.
+// TestOrphansOfManyConditions: what is looked up in a map for many conditions is
+// what is found one after the other.
+func TestOrphansOfManyConditions(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := &Model{}
+		for e := range ID(6) {
+			m.Entities = append(m.Entities, Entity{ID: e, Title: fmt.Sprint(e), Properties: []Property{{2 * e, "a"}, {2*e + 1, "b"}}})
+		}
+		id := rapid.Custom(func(t *rapid.T) ID { return ID(rapid.IntRange(0, 16).Draw(t, "id")) })
+		var r Rule
+		for range rapid.IntRange(0, 4).Draw(t, "entities") {
+			r.Entities = append(r.Entities, EntityGrant{id.Draw(t, "entity"), rapid.SliceOfN(id, 0, 3).Draw(t, "properties")})
+		}
+		for _, p := range rapid.SliceOfN(id, 0, 3*fewConditions).Draw(t, "conditions") {
+			r.Conditions = append(r.Conditions, Condition{p, "x"})
+		}
+		got := m.Orphans(&r)
+		want := m.Orphans(&Rule{Entities: r.Entities})
+		for _, c := range r.Conditions {
+			one := m.Orphans(&Rule{Entities: r.Entities, Conditions: []Condition{c}})
+			want.Condition = want.Condition || one.Condition
+			if c.Property > 11 && !slices.Contains(want.Properties, c.Property) {
+				want.Properties = append(want.Properties, c.Property)
+			}
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Fatalf("%+v: %+v, not %+v", r, got, want)
+		}
+	})
+}
+
 func TestRebinding(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		meaning := map[ID]string{} // of entities that are used

@@ -3,6 +3,7 @@ package rule
 import (
 	"bytes"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -67,6 +68,26 @@ func TestPackedSaysTheSame(t *testing.T) {
 		want.ID, want.CreatedAt, want.UpdatedAt, want.Revision = r.ID+1, noon.Add(time.Hour), noon.Add(time.Hour), 7
 		if !reflect.DeepEqual(later.Rule(), want) || !later.SameContent(p) {
 			t.Fatalf("as another: %+v", later.Rule())
+		}
+	})
+}
+
+// TestGrantsAreReadIntoOneRule: whatever was read before.
+func TestGrantsAreReadIntoOneRule(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var into Rule
+		for _, r := range rapid.SliceOfN(anyRule(), 1, 5).Draw(t, "rules") {
+			Pack(&r).Grants(&into)
+			if into.ID != r.ID || into.Active != r.Active || !slices.Equal(into.Relationships, r.Relationships) ||
+				!slices.Equal(into.Conditions, r.Conditions) || !slices.Equal(into.Functions, r.Functions) ||
+				!slices.EqualFunc(into.Entities, r.Entities, func(a, b EntityGrant) bool {
+					return a.ID == b.ID && slices.Equal(a.Properties, b.Properties)
+				}) {
+				t.Fatalf("%+v was read as %+v", r, into)
+			}
+			if into.Name != "" || into.Users != nil {
+				t.Fatalf("more than what it grants: %+v", into)
+			}
 		}
 	})
 }

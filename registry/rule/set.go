@@ -94,45 +94,75 @@ func (s *Set) PackedByName(name string) *Packed {
 	return p
 }
 
-// For yields the active rules that name one of the subjects, each once, in no
-// order that means anything.
+// For yields the active rules that name one of the subjects, each once, in the
+// order of their ids.
 func (s *Set) For(sub Subjects) iter.Seq[Rule] {
 	return func(yield func(Rule) bool) {
-		seen := map[int64]struct{}{}
-		lists := s.lists(sub)
-		for i, list := range lists {
-			for p := range list {
-				if _, again := seen[p.id]; again || !p.Active() {
-					continue
-				}
-				if i < len(lists)-1 || len(seen) > 0 {
-					seen[p.id] = struct{}{}
-				}
-				if !yield(p.Rule()) {
-					return
-				}
+		for _, p := range s.PackedFor(sub) {
+			if !yield(p.Rule()) {
+				return
 			}
 		}
 	}
 }
 
-// lists are the rules of each subject.
-func (s *Set) lists(sub Subjects) []iter.Seq[*Packed] {
-	if s.Len() == 0 {
-		return nil
+// PackedFor lists the active rules that name one of the subjects, each once, in
+// the order of their ids.
+func (s *Set) PackedFor(sub Subjects) []*Packed {
+	var all []*Packed
+	lists := 0
+	sub.each(func(kind subjectKind, key string) {
+		before := len(all)
+		for p := range s.of(kind, key, 0) {
+			if p.Active() {
+				all = append(all, p)
+			}
+		}
+		if len(all) > before {
+			lists++
+		}
+	})
+	if lists > 1 {
+		slices.SortFunc(all, func(a, b *Packed) int { return cmp.Compare(a.id, b.id) })
+		all = slices.Compact(all)
 	}
-	var all []iter.Seq[*Packed]
-	add := func(kind subjectKind, key string) {
+	return all
+}
+
+// Named returns those of the subjects that some rule names, groups sorted and each
+// once. Two principals of whom the same is named have the same rules.
+func (s *Set) Named(sub Subjects) Subjects {
+	var out Subjects
+	sub.each(func(kind subjectKind, key string) {
+		for range s.of(kind, key, 0) {
+			switch kind {
+			case byUser:
+				out.User = key
+			case byGroup:
+				out.Groups = append(out.Groups, key)
+			default:
+				out.Client = key
+			}
+			break
+		}
+	})
+	slices.Sort(out.Groups)
+	out.Groups = slices.Compact(out.Groups)
+	return out
+}
+
+// each visits the subjects as the index has them.
+func (sub *Subjects) each(visit func(kind subjectKind, key string)) {
+	one := func(kind subjectKind, key string) {
 		if key != "" {
-			all = append(all, s.of(kind, key, 0))
+			visit(kind, key)
 		}
 	}
-	add(byUser, sub.User)
+	one(byUser, sub.User)
 	for _, g := range sub.Groups {
-		add(byGroup, g)
+		one(byGroup, g)
 	}
-	add(byClient, sub.Client)
-	return all
+	one(byClient, sub.Client)
 }
 
 // of are the rules that name a subject, with ids above after, in their order.

@@ -60,12 +60,27 @@ func (n naive) check(t *rapid.T, s *Set, sub Subjects, f Filter, m *Model) {
 		}
 	}
 	same(t, "All", slices.Collect(s.All(0)), n.sorted())
-	got := slices.SortedFunc(s.For(sub), func(a, b Rule) int { return cmp.Compare(a.ID, b.ID) })
-	same(t, fmt.Sprintf("For %+v", sub), got, forSub)
+	same(t, fmt.Sprintf("For %+v", sub), slices.Collect(s.For(sub)), forSub)
+	some := s.Named(sub)
+	same(t, fmt.Sprintf("For what is named of %+v", sub), slices.Collect(s.For(some)), forSub)
+	for _, alone := range append([]Subjects{{User: some.User}, {Client: some.Client}}, groupsAlone(some.Groups)...) {
+		is := func(r Rule) bool { return named(r, alone) }
+		if (alone.User != "" || alone.Client != "" || alone.Groups != nil) && !slices.ContainsFunc(n.sorted(), is) {
+			t.Fatalf("no rule names %+v", alone)
+		}
+	}
 	same(t, fmt.Sprintf("Select %+v", f), slices.Collect(s.Select(m, f, 0)), selected)
 	if len(selected) > 0 {
 		same(t, "the rest of Select", slices.Collect(s.Select(m, f, selected[0].ID)), selected[1:])
 	}
+}
+
+func groupsAlone(groups []string) []Subjects {
+	var all []Subjects
+	for _, g := range groups {
+		all = append(all, Subjects{Groups: []string{g}})
+	}
+	return all
 }
 
 func same(t *rapid.T, what string, got, want []Rule) {
