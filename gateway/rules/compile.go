@@ -40,10 +40,10 @@ func compilePacked(x *index, rules []*rule.Packed) *Program {
 
 func newCompiler(x *index) *compiler {
 	return &compiler{
-		index: x, seed: maphash.MakeSeed(), draftOf: make([]int32, len(x.kinds)), marks: make([]mark, len(x.entities)),
+		index: x, seed: maphash.MakeSeed(), relations: map[rule.ID]*relation{}, placed: map[[3]int32]*relation{},
+		draftOf: make([]int32, len(x.kinds)), marks: make([]mark, len(x.entities)),
 		p: &Program{
-			relations: map[triple]*relation{}, byType: map[string][]*relation{},
-			ends: map[string]int{}, functions: map[rule.ID]bool{},
+			kinds: map[string]*kindOf{}, ends: map[string]int32{}, functions: map[rule.ID]bool{},
 		},
 	}
 }
@@ -52,6 +52,7 @@ func newCompiler(x *index) *compiler {
 func (c *compiler) finishAll() *Program {
 	p := c.p
 	c.union.grow(c.drafts)
+	c.sortRelations()
 	labels := make([]label, len(c.drafts))
 	p.ordered = make([]*label, len(c.drafts))
 	for k := range c.drafts {
@@ -81,6 +82,10 @@ type compiler struct {
 	counts  []int32  // scratch: how many grants want a value, by its hash
 	seed    maphash.Seed
 	places  []int32 // of drafts
+	// relations are those of the program by the model's ids.
+	relations map[rule.ID]*relation
+	// placed are the same by the numbers of type, start and end.
+	placed map[[3]int32]*relation
 
 	// What programs are made of is cut from these, so that a program is made of a
 	// few large pieces of memory.
@@ -133,7 +138,7 @@ func (c *compiler) add(r *rule.Rule) {
 	for _, id := range r.Relationships {
 		if t, ok := c.index.relations[id]; ok {
 			grants = true
-			c.relation(t, number)
+			c.relation(id, t, number)
 		}
 	}
 	for _, id := range r.Functions {
@@ -294,22 +299,54 @@ func (c *compiler) draft(kind int32) *draft {
 	return &c.drafts[c.draftOf[kind]-1]
 }
 
-func (c *compiler) relation(t triple, number int32) {
-	r := c.p.relations[t]
+// sizeOfRelation is rough bytes.
+const sizeOfRelation = 128
+
+// relation notes that a rule lists a relationship.
+func (c *compiler) relation(id rule.ID, t triple, number int32) {
+	r := c.relations[id]
 	if r == nil {
-		r = &relation{triple: t, start: c.end(t.from), end: c.end(t.to)}
-		c.p.relations[t] = r
-		c.p.byType[t.kind] = append(c.p.byType[t.kind], r)
+		r = c.newRelation(t)
+		c.relations[id] = r
 	}
 	if n := len(r.rules); n == 0 || r.rules[n-1] != number {
 		r.rules = append(r.rules, number)
 	}
 }
 
-func (c *compiler) end(title string) int {
+// newRelation returns the relation of three names, which another id may have made.
+func (c *compiler) newRelation(t triple) *relation {
+	k := c.p.kinds[t.kind]
+	if k == nil {
+		k = &kindOf{number: len(c.p.kinds), starts: map[int32][]*relation{}}
+		c.p.kinds[t.kind] = k
+	}
+	start, end := c.end(t.from), c.end(t.to)
+	place := [3]int32{int32(k.number), start, end}
+	r := c.placed[place]
+	if r == nil {
+		r = &relation{end: end}
+		c.placed[place] = r
+		k.starts[start] = append(k.starts[start], r)
+		c.p.size += sizeOfRelation
+	}
+	return r
+}
+
+// sortRelations puts them in the order in which they are looked up.
+func (c *compiler) sortRelations() {
+	for _, k := range c.p.kinds {
+		for _, all := range k.starts {
+			slices.SortFunc(all, func(a, b *relation) int { return cmp.Compare(a.end, b.end) })
+		}
+	}
+}
+
+// end returns the index of a label that a relationship begins or ends with.
+func (c *compiler) end(title string) int32 {
 	k, ok := c.p.ends[title]
 	if !ok {
-		k = len(c.p.ends)
+		k = int32(len(c.p.ends))
 		c.p.ends[title] = k
 	}
 	return k

@@ -41,7 +41,7 @@ func (p *Program) Decide(r *element.Request, out *Result) {
 		d.nodes(r.Nodes, &out.Nodes)
 		p.release(d)
 	}
-	if r.Relationships == nil || len(p.relations) == 0 {
+	if r.Relationships == nil || len(p.kinds) == 0 {
 		return
 	}
 	rels := relations{p: p, graph: r.Type == element.TypeGraph, nodes: &out.Nodes, ends: r.Ends}

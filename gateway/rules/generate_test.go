@@ -69,6 +69,9 @@ func (g *gen) model() *rule.Model {
 		}
 		m.Entities = append(m.Entities, e)
 	}
+	if g.IntN(8) == 0 {
+		g.widen(m)
+	}
 	for id := range g.IntN(8) {
 		m.Relationships = append(m.Relationships, rule.Relationship{
 			ID: rule.ID(id + 1), From: pick(g, m.Entities).Title, To: pick(g, m.Entities).Title,
@@ -77,6 +80,38 @@ func (g *gen) model() *rule.Model {
 	}
 	g.of = m
 	return m
+}
+
+// padding is the id of the first of the properties that make entities wide.
+const padding rule.ID = 1000
+
+// widen gives entities more properties than fit into a word, which no node has.
+func (g *gen) widen(m *rule.Model) {
+	for i := range m.Entities {
+		for k := range rule.ID(60 + g.IntN(8)) {
+			id := padding + 100*rule.ID(i) + k
+			m.Entities[i].Properties = append(m.Entities[i].Properties, rule.Property{ID: id, Title: fmt.Sprint("padding", k)})
+		}
+	}
+}
+
+// pad is a rule that lists the padding before any other rule lists anything, and
+// speaks for no node.
+func pad(m *rule.Model) (r rule.Rule, wide bool) {
+	r = rule.Rule{ID: 99, Name: "pad", Active: true}
+	for i := range m.Entities {
+		grant := rule.EntityGrant{ID: m.Entities[i].ID}
+		for _, p := range m.Entities[i].Properties {
+			if p.ID >= padding {
+				grant.Properties = append(grant.Properties, p.ID)
+			}
+		}
+		if len(grant.Properties) > 0 {
+			r.Entities = append(r.Entities, grant)
+			r.Conditions = append(r.Conditions, rule.Condition{Property: grant.Properties[0], Value: "never"})
+		}
+	}
+	return r, len(r.Entities) > 0
 }
 
 // property draws an id: mostly one of the entity's own, sometimes another's or
@@ -90,8 +125,13 @@ func (g *gen) property(e *rule.Entity) rule.ID {
 
 func (g *gen) rules(m *rule.Model) []rule.Rule {
 	out := make([]rule.Rule, g.IntN(9))
+	many := g.IntN(4) == 0 // rules ask for many values
 	for i := range out {
 		r := &out[i]
+		if i > 0 && g.IntN(6) == 0 {
+			*r = g.alike(&out[i-1], i)
+			continue
+		}
 		*r = rule.Rule{ID: int64(100 + i), Name: fmt.Sprint("r", i), Active: g.IntN(8) > 0}
 		for range g.IntN(4) {
 			grant := rule.EntityGrant{ID: rule.ID(g.IntN(len(m.Entities) + 2))}
@@ -101,6 +141,9 @@ func (g *gen) rules(m *rule.Model) []rule.Rule {
 			r.Entities = append(r.Entities, grant)
 			if at := int(grant.ID) - 1; at >= 0 && at < len(m.Entities) && g.IntN(2) == 0 {
 				g.conditions(r, &m.Entities[at])
+				if e := &m.Entities[at]; many && len(e.Properties) > 0 {
+					g.values(r, pick(g, e.Properties).ID)
+				}
 			}
 		}
 		if g.IntN(12) == 0 { // of an entity that may not be listed, or of nobody
@@ -118,7 +161,31 @@ func (g *gen) rules(m *rule.Model) []rule.Rule {
 			r.Functions = append(r.Functions, rule.ID(g.IntN(4)))
 		}
 	}
+	if first, wide := pad(m); wide {
+		out = append([]rule.Rule{first}, out...)
+	}
 	return out
+}
+
+// alike is a rule with the conditions of another, which shows other properties.
+func (g *gen) alike(other *rule.Rule, i int) rule.Rule {
+	r := rule.Rule{ID: int64(100 + i), Name: fmt.Sprint("r", i), Active: true, Conditions: slices.Clone(other.Conditions)}
+	g.Shuffle(len(r.Conditions), func(i, j int) { r.Conditions[i], r.Conditions[j] = r.Conditions[j], r.Conditions[i] })
+	for _, e := range other.Entities {
+		grant := rule.EntityGrant{ID: e.ID}
+		for range g.IntN(4) {
+			grant.Properties = append(grant.Properties, g.property(&g.of.Entities[g.IntN(len(g.of.Entities))]))
+		}
+		r.Entities = append(r.Entities, grant)
+	}
+	return r
+}
+
+// values adds conditions on many values of one property.
+func (g *gen) values(r *rule.Rule, property rule.ID) {
+	for _, k := range g.Perm(len(wanted))[:3+g.IntN(len(wanted)-3)] {
+		r.Conditions = append(r.Conditions, rule.Condition{Property: property, Value: wanted[k]})
+	}
 }
 
 func (g *gen) conditions(r *rule.Rule, e *rule.Entity) {

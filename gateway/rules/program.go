@@ -11,11 +11,10 @@ import (
 // Program is what the rules of one principal say, ready to be asked. It does not
 // change and is safe for concurrent use.
 type Program struct {
-	ordered   []*label // the entities that a rule lists, by index
-	titles    titles   // the same, by their titles' bytes
-	relations map[triple]*relation
-	byType    map[string][]*relation
-	ends      map[string]int // labels that relations begin or end with -> index
+	ordered   []*label           // the entities that a rule lists, by index
+	titles    titles             // the same, by their titles' bytes
+	kinds     map[string]*kindOf // relationships that a rule lists, by type
+	ends      map[string]int32   // labels that they begin or end with -> index
 	functions map[rule.ID]bool
 	ids       []int64 // ids of the rules, by their numbers in this program
 	size      int     // rough bytes of everything
@@ -27,9 +26,15 @@ type triple struct{ from, kind, to string }
 
 // relation is a relationship that some rule lists.
 type relation struct {
-	triple
-	start, end int     // indexes of the end labels
-	rules      []int32 // numbers of the rules that list it
+	end   int32   // the index of the end label
+	rules []int32 // numbers of the rules that list it
+}
+
+// kindOf is the relationships of one type: by the index of the start label, sorted
+// by that of the end label.
+type kindOf struct {
+	number int
+	starts map[int32][]*relation
 }
 
 // label is what the rules say of nodes with one label.
@@ -115,7 +120,7 @@ func endOf[T string | []byte](name T) uint64 {
 }
 
 // Empty reports whether the principal can see nothing at all.
-func (p *Program) Empty() bool { return len(p.ordered)+len(p.relations) == 0 }
+func (p *Program) Empty() bool { return len(p.ordered)+len(p.kinds) == 0 }
 
 // Rules returns how many rules the program was made of: those that grant
 // something.

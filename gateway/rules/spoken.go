@@ -20,7 +20,7 @@ type Speaker struct {
 // Speaker begins explaining a request.
 func (p *Program) Speaker(r *element.Request) *Speaker {
 	s := &Speaker{d: newDecider(p), req: r, rels: relations{p: p, graph: r.Type == element.TypeGraph}}
-	if s.rels.graph && len(p.relations) > 0 {
+	if s.rels.graph && len(p.kinds) > 0 {
 		s.rels.labels.note(p, r.Nodes)
 	}
 	return s
@@ -100,7 +100,7 @@ func (s *Speaker) relationship(i int) []int32 {
 		}
 	case s.rels.graph:
 		start, end, ok := s.req.Ends(i)
-		if !ok || len(s.rels.p.relations) == 0 {
+		if !ok || len(s.rels.p.kinds) == 0 {
 			return nil
 		}
 		for _, x := range s.rels.derived(b, i, from, to, start, end, false) {

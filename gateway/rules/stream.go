@@ -62,11 +62,11 @@ func (s *Stream) Add(c *element.Chunk) (*element.Selection, error) {
 		s.d.nodes(b, &s.chunk)
 		s.d.b = nil
 	}
-	if s.rels.graph && len(s.p.relations) > 0 {
+	if s.rels.graph && len(s.p.kinds) > 0 {
 		s.rels.labels.note(s.p, b)
 	}
 	s.nodes.Append(&s.chunk, s.number)
-	if s.room < 0 || len(s.rels.labels.sets) > streamLabels {
+	if s.room < 0 || s.rels.labels.size() > streamLabels {
 		return nil, fault.New(fault.TooLarge, "too_large",
 			"the nodes differ too much in their labels or in the names of their properties to be judged in one stream; split the call")
 	}
@@ -80,7 +80,7 @@ func (s *Stream) relationships(c *element.Chunk) {
 		some = &s.some
 		some.Reset(c.Batch.Len())
 	}
-	if len(s.p.relations) > 0 {
+	if len(s.p.kinds) > 0 {
 		s.rels.at = c.From
 		s.rels.batch(c.Batch, &s.chunk, some)
 	}
