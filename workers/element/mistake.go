@@ -81,8 +81,16 @@ func syntax(err error, offset int) *mistake {
 		m.what = "the JSON ends too early"
 	case err != nil && strings.Contains(err.Error(), "invalid UTF-8"):
 		m.what = "invalid UTF-8 in a string"
+	case err != nil && strings.Contains(err.Error(), "surrogate pair"):
+		m.what = "half a surrogate pair in a string; it is no character"
+	case err != nil && strings.Contains(err.Error(), "exceeded max depth"):
+		m.what = tooDeeply() // it gives up before tooDeep is asked
 	}
 	return m
+}
+
+func tooDeeply() string {
+	return fmt.Sprintf("arrays and objects are nested too deeply, more than %d of them", MaxDepth)
 }
 
 // pointerPlace turns the JSON Pointer of a place inside an element into

@@ -3,6 +3,7 @@ package element
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -24,6 +25,15 @@ func TestReadObject(t *testing.T) {
 		}
 		if !bytes.HasPrefix(doc[m.Offset:], m.Value) {
 			t.Errorf("%s is not at %d", m.Name, m.Offset)
+		}
+	}
+	for doc, what := range map[string]string{
+		`{"a":"\ud800"}`: "half a surrogate pair", `{"a":"\ud800\u0041"}`: "half a surrogate pair", `{"a":"\x"}`: "not valid JSON",
+		`{"a":` + strings.Repeat("[", MaxDepth) + strings.Repeat("]", MaxDepth) + `}`: "more than 1000",
+		`{"a":` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000) + `}`:     "more than 1000",
+	} {
+		if _, err := ReadObject([]byte(doc), 1<<20); err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("%.20q: %v, want %q", doc, err, what)
 		}
 	}
 	for doc, offset := range map[string]int{

@@ -107,7 +107,7 @@ func wellFormed(b []byte) (from, to int, _ *mistake) {
 		return 0, 0, &mistake{offset: i, what: "bytes after the end of the JSON document"}
 	}
 	if at := tooDeep(b); at >= 0 {
-		return 0, 0, &mistake{offset: at, what: "arrays and objects are nested too deeply"}
+		return 0, 0, &mistake{offset: at, what: tooDeeply()}
 	}
 	return to - len(value), to, nil
 }
