@@ -54,7 +54,7 @@ func TestManyValuesOfWideEntities(t *testing.T) {
 // concerns. For each of those that a rule lists, this takes longer than any test
 // may.
 func TestManyConditionsOfManyEntities(t *testing.T) {
-	const entities, count = 20_000, 100
+	const entities, count = 20_000, 40
 	m := &rule.Model{}
 	one := rule.Rule{Active: true}
 	for e := range rule.ID(entities) {
