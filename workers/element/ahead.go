@@ -128,7 +128,8 @@ func (a *ahead) look() {
 func (s *scout) start(b []byte, kind Kind) {
 	s.batch.reset(kind, b)
 	s.batch.until = min(s.until, len(b))
-	s.p.batch, s.p.number, s.p.names, s.p.drop, s.p.why = &s.batch, 0, s.p.names[:0], false, flawNone
+	s.p.into(&s.batch)
+	s.p.names, s.p.drop, s.p.why = s.p.names[:0], false, flawNone
 	s.end, s.closed, s.panicked = bad, false, nil
 }
 

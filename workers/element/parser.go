@@ -34,8 +34,7 @@ type parser struct {
 	why   flaw
 	plain []byte // scratch for a decoded name
 
-	shape   template    // the properties of the last element
-	number  uint32      // of shape as a skeleton of the batch; 0 when it has none yet
+	shapes  shapes      // the properties of the last elements
 	members [3]template // the members of the last element of each kind
 	at      [8]uint32   // where the members that matched the template begin
 	fresh   []piece     // the members of the element being read that did not
@@ -55,7 +54,7 @@ func (p *parser) elements(b []byte, i, depth int, batch *Batch) int {
 	if i >= len(b) || b[i] != '[' {
 		return shape
 	}
-	p.batch, p.number = batch, 0
+	p.into(batch)
 	i = skipSpace(b, i+1)
 	if i < len(b) && b[i] == ']' {
 		return i + 1
@@ -287,14 +286,19 @@ func (p *parser) properties(b []byte, i, depth int, r *record) int {
 	}
 	r.props.from = uint32(i)
 	i++
-	t := &p.shape
+	t := p.shapes.current()
 	props := p.batch.props
 	first := len(props)
 	k := 0
 	for ; ; k++ {
 		n := t.match(b, i, k)
 		if n == 0 {
-			break
+			if i < len(b) && b[i] == '}' {
+				break
+			}
+			if t, n = p.shapes.other(b, i, k); n == 0 {
+				break
+			}
 		}
 		value := skipSpace(b, i+n)
 		props = append(props, prop{uint32(i) + uint32(t.marks[k].quote), uint32(value)})
@@ -315,9 +319,7 @@ func (p *parser) properties(b []byte, i, depth int, r *record) int {
 	switch {
 	case b[i] == '}':
 		r.props.to = uint32(i + 1)
-		if k == len(t.marks) && !t.full {
-			r.skeleton = p.skeleton()
-		}
+		r.skeleton = p.shapes.ended(p.batch, k)
 		return i + 1
 	case k == 0:
 	case b[i] != ',':
@@ -330,12 +332,12 @@ func (p *parser) properties(b []byte, i, depth int, r *record) int {
 
 // newProperties reads the rest of a properties object from the name at i on;
 // the property before ends at from, and those from first on came as the template
-// says. It makes the object the template.
+// says. It makes the object a template.
 func (p *parser) newProperties(b []byte, from, i, depth, first int, r *record) int {
 	o := openObject{base: len(p.names)}
 	props := p.batch.props
 	known := len(props) - first
-	p.recall(b, &p.shape, known, &o, func(k int) uint32 { return props[first+k].name })
+	p.recall(b, &p.shapes.current().template, known, &o, func(k int) uint32 { return props[first+k].name })
 	p.glue = p.glue[:0]
 	for {
 		name := i
@@ -367,13 +369,12 @@ func (p *parser) newProperties(b []byte, from, i, depth, first int, r *record) i
 		return i
 	}
 	// Not before here are the names known to differ.
-	p.shape.cut(known)
-	for j, g := range p.glue {
-		x := props[first+known+j]
-		p.shape.add(b[g:x.value], int(x.name-g), int(names[j].to-names[j].from), 0)
-	}
-	if p.number = 0; !p.shape.full {
-		r.skeleton = p.skeleton()
+	if t := p.shapes.fresh(known); t != nil {
+		for j, g := range p.glue {
+			x := props[first+known+j]
+			t.add(b[g:x.value], int(x.name-g), int(names[j].to-names[j].from), 0)
+		}
+		r.skeleton = p.shapes.ended(p.batch, len(props)-first)
 	}
 	return i
 }

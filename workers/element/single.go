@@ -60,7 +60,8 @@ func (s *Single) String(b []byte) (int, error) {
 // parts are then in View. depth is how many arrays and objects are open around it.
 func (s *Single) Element(b []byte, kind Kind, depth int) (int, error) {
 	s.batch.reset(kind, b)
-	s.p.names, s.p.batch, s.p.number = s.p.names[:0], &s.batch, 0
+	s.p.into(&s.batch)
+	s.p.names = s.p.names[:0]
 	return s.result(s.p.element(b, 0, depth))
 }
 
@@ -112,7 +113,7 @@ func (b *Batch) columns(p *parser, base uint64, starts, ends []uint32) error {
 	if len(starts) != len(ends) {
 		return columnFault(b.kind, base, 0, "starts and ends differ in length")
 	}
-	p.batch, p.number = b, 0
+	p.into(b)
 	var last uint32
 	for i, from := range starts {
 		to := ends[i]

@@ -1,16 +1,5 @@
 package element
 
-// skeleton returns the number of the template of properties in the batch being
-// read. Elements that match a template to its end have its names in its order
-// and spelling; a template that changes is another one.
-func (p *parser) skeleton() uint32 {
-	if p.number == 0 {
-		p.batch.skeletons++
-		p.number = p.batch.skeletons
-	}
-	return p.number
-}
-
 // Skeleton returns a number that element i has in common only with elements of
 // this batch whose properties have the same names, in the same order and
 // spelling. Elements with the same names may have different numbers: they are

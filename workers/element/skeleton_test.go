@@ -175,3 +175,44 @@ func TestElementsThatLookAlikeShareASkeleton(t *testing.T) {
 		}
 	}
 }
+
+// TestKindsInTurnShareSkeletons: elements of a few kinds, in any order, have one
+// number for each kind, also where one kind's names begin another's; and where
+// the kinds are too many to be remembered, no number stands for two.
+func TestKindsInTurnShareSkeletons(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		kinds := [][]string{{}}
+		for k := range rapid.IntRange(1, 2*maxShapes).Draw(t, "kinds") {
+			from := rapid.SampledFrom(kinds).Draw(t, "from")
+			kinds = append(kinds, append(slices.Clone(from), fmt.Sprint("name", k)))
+		}
+		order := rapid.SliceOfN(rapid.IntRange(0, len(kinds)-1), 1, 80).Draw(t, "order")
+		var all []string
+		for i, k := range order {
+			all = append(all, fmt.Sprintf(`{"elementId":"%d","labels":[],"properties":{`, i))
+			for j, n := range kinds[k] {
+				if j > 0 {
+					all[i] += ","
+				}
+				all[i] += fmt.Sprintf(`"%s":%d`, n, j)
+			}
+			all[i] += "}}"
+		}
+		body := []byte(`{"parameters":{"type":"nodes"},"data":[` + strings.Join(all, ",") + `]}`)
+		r := new(Request)
+		if err := r.again(body, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		holdSkeletons(t, r.Nodes, body)
+		used := map[int]bool{}
+		for i, k := range order {
+			used[k] = true
+			if r.Nodes.Skeleton(i) == 0 {
+				t.Fatalf("element %d has no skeleton\nbody: %s", i, body)
+			}
+		}
+		if len(kinds) <= maxShapes && r.Nodes.Skeletons() != len(used) {
+			t.Errorf("%d skeletons for %d kinds\nbody: %s", r.Nodes.Skeletons(), len(used), body)
+		}
+	})
+}

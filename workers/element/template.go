@@ -2,8 +2,8 @@ package element
 
 import "bytes"
 
-// template is what stands before the values of the object of its sort that was
-// read last: of every member the bytes from the value before it to its own
+// template is what stands before the values of an object of its sort that was
+// read: of every member the bytes from the value before it to its own
 // value, with comma, name, colon and white space. Elements of one request look
 // alike: where the next object brings the same bytes, comparing them replaces
 // reading the names and looking for duplicates, because the names of the
@@ -71,6 +71,33 @@ func (t *template) cut(n int) {
 	} else if n < len(t.marks) {
 		last := t.marks[n-1]
 		t.text, t.marks = t.text[:last.from+last.size], t.marks[:n]
+	}
+}
+
+// begins reports whether the first k pieces of t are those of o, which has as many.
+func (t *template) begins(o *template, k int) bool {
+	if k == 0 {
+		return true
+	}
+	if len(t.marks) < k {
+		return false
+	}
+	for j := range k {
+		if t.marks[j].size != o.marks[j].size {
+			return false
+		}
+	}
+	end := o.marks[k-1].from + o.marks[k-1].size
+	return string(t.text[:end]) == string(o.text[:end])
+}
+
+// copy makes t the first k pieces of o, which is another one.
+func (t *template) copy(o *template, k int) {
+	t.cut(0)
+	if k > 0 {
+		last := o.marks[k-1]
+		t.text = append(t.text, o.text[:last.from+last.size]...)
+		t.marks = append(t.marks, o.marks[:k]...)
 	}
 }
 
