@@ -58,6 +58,7 @@ type AccessRule struct {
 	Functions     []rule.ID        `json:"functions" nullable:"false"`
 	State         string           `json:"state" enum:"active,inactive,orphaned,staged" doc:"orphaned: something that the rule names is not in the graph model, and grants nothing."`
 	Orphans       *Orphans         `json:"orphans,omitempty"`
+	Warnings      []Warning        `json:"warnings,omitempty" doc:"What the rule says that has no effect."`
 	CreatedBy     Creator          `json:"createdBy"`
 	Run           string           `json:"run,omitempty" doc:"The run of a rule transformation that posted it."`
 	Generation    string           `json:"generation,omitempty" doc:"Of a staged rule."`
@@ -88,13 +89,23 @@ type Posted struct {
 	Created []string `json:"created" nullable:"false"`
 	Ignored []string `json:"ignored" nullable:"false"`
 	Deleted []string `json:"deleted" nullable:"false"`
+	// Warnings are there on a post alone.
+	Warnings []Warning `json:"warnings,omitempty" doc:"What was stored and has no effect."`
+}
+
+// Warning is something in a rule that is no mistake and has no effect.
+type Warning struct {
+	Code    string `json:"code" enum:"never_matches"`
+	Pointer string `json:"pointer" doc:"Where it stands in the body."`
+	Detail  string `json:"detail"`
 }
 
 // PostedVerbose is Posted with ?verbose=true.
 type PostedVerbose struct {
-	Created []Named `json:"created" nullable:"false"`
-	Ignored []Named `json:"ignored" nullable:"false"`
-	Deleted []Named `json:"deleted" nullable:"false"`
+	Created  []Named   `json:"created" nullable:"false"`
+	Ignored  []Named   `json:"ignored" nullable:"false"`
+	Deleted  []Named   `json:"deleted" nullable:"false"`
+	Warnings []Warning `json:"warnings,omitempty" doc:"What was stored and has no effect."`
 }
 
 // Named is a rule and who had created it before the call.

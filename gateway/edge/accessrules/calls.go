@@ -3,7 +3,9 @@ package accessrules
 import (
 	"net/http"
 	"strconv"
+	"strings"
 
+	"github.com/muster-fleet/muster/gateway/authz"
 	"github.com/muster-fleet/muster/gateway/edge/rest"
 	"github.com/muster-fleet/muster/gateway/verdict"
 	"github.com/muster-fleet/muster/proto/fault"
@@ -65,7 +67,7 @@ func (a *api) postRules(w http.ResponseWriter, r *http.Request, who rest.Caller)
 	if err != nil {
 		return err
 	}
-	return writePosted(w, posted, verbose)
+	return writePosted(w, posted, verbose, rule.Warnings(p.rules))
 }
 
 func (a *api) commitRules(w http.ResponseWriter, r *http.Request, who rest.Caller) error {
@@ -95,7 +97,7 @@ func (a *api) commitRules(w http.ResponseWriter, r *http.Request, who rest.Calle
 	if err != nil {
 		return err
 	}
-	return writePosted(w, posted, verbose)
+	return writePosted(w, posted, verbose, nil)
 }
 
 // creatorOf is whom rules belong to that a caller posts outside of runs.
@@ -116,11 +118,12 @@ func readVerbose(r *http.Request) (bool, error) {
 	return verbose != nil && *verbose, q.Err()
 }
 
-func writePosted(w http.ResponseWriter, p registry.RulePosted, verbose bool) error {
+func writePosted(w http.ResponseWriter, p registry.RulePosted, verbose bool, found []fault.Violation) error {
+	warnings := renderWarnings(found)
 	if verbose {
-		return rest.WriteJSON(w, http.StatusOK, PostedVerbose{renderNamed(p.Created), renderNamed(p.Ignored), renderNamed(p.Deleted)})
+		return rest.WriteJSON(w, http.StatusOK, PostedVerbose{renderNamed(p.Created), renderNamed(p.Ignored), renderNamed(p.Deleted), warnings})
 	}
-	return rest.WriteJSON(w, http.StatusOK, Posted{namesOf(p.Created), namesOf(p.Ignored), namesOf(p.Deleted)})
+	return rest.WriteJSON(w, http.StatusOK, Posted{namesOf(p.Created), namesOf(p.Ignored), namesOf(p.Deleted), warnings})
 }
 
 func (a *api) checkRules(w http.ResponseWriter, r *http.Request, _ rest.Caller) error {
@@ -164,7 +167,11 @@ func (a *api) checkRules(w http.ResponseWriter, r *http.Request, _ rest.Caller) 
 // client is given, that client's own.
 func (p principalOf) subjects() rule.Subjects {
 	sub := rule.SubjectsOf(p.username, "", p.groups)
-	sub.Client = rule.ClientOf(p.client)
+	// The account of a client with capital letters is not known as the client's own;
+	// see rule.Warnings.
+	if id := rule.ClientOf(p.client); id == strings.ToLower(id) {
+		sub.Client = id
+	}
 	return sub
 }
 
@@ -181,16 +188,35 @@ func (a *api) getFunction(w http.ResponseWriter, r *http.Request, who rest.Calle
 	return nil
 }
 
-func (a *api) getRule(w http.ResponseWriter, r *http.Request, _ rest.Caller) error {
+// creatorsOwn refuses, to who was let in as a creator alone, a rule that is not
+// theirs as one that is not there: as what takes a grant.
+func creatorsOwn(who *rest.Caller, found *rule.Rule, ok bool, right string) error {
+	own := ok && found.Creator.Issuer == who.Issuer && found.Creator.Subject == who.Subject
+	if !who.CreatorOnly || own {
+		return nil
+	}
+	return needsGrant(right)
+}
+
+// needsGrant is the refusal of what takes a grant on the rules.
+func needsGrant(right string) error {
+	return fault.New(fault.Denied, "denied", "rules that others have created need a grant on %s %s", authz.TypeGraphRules, right)
+}
+
+func (a *api) getRule(w http.ResponseWriter, r *http.Request, who rest.Caller) error {
 	if err := rest.NoQuery(r); err != nil {
 		return err
 	}
 	id, err := ruleID(r)
-	if err != nil {
+	s := a.Registry.Snapshot()
+	var found rule.Rule
+	ok := false
+	if err == nil {
+		found, ok = s.Rules.Get(id)
+	}
+	if err := creatorsOwn(&who, &found, ok, authz.RulesRead); err != nil {
 		return err
 	}
-	s := a.Registry.Snapshot()
-	found, ok := s.Rules.Get(id)
 	if !ok {
 		return noRule()
 	}
@@ -228,10 +254,25 @@ func (a *api) deleteRule(w http.ResponseWriter, r *http.Request, who rest.Caller
 		return err
 	}
 	id, err := ruleID(r)
+	match := rest.IfMatch(r)
+	if who.CreatorOnly {
+		var found rule.Rule
+		ok := false
+		if err == nil {
+			found, ok = a.Registry.Snapshot().Rules.Get(id)
+		}
+		if err := creatorsOwn(&who, &found, ok, authz.RulesWrite); err != nil {
+			return err
+		}
+		if match == "" {
+			// Another one may become its creator meanwhile.
+			match = strconv.FormatInt(found.Revision, 10)
+		}
+	}
 	if err != nil {
 		return err
 	}
-	if err := a.Registry.DeleteRule(r.Context(), actorOf(who), id, rest.IfMatch(r)); err != nil {
+	if err := a.Registry.DeleteRule(r.Context(), actorOf(who), id, match); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -73,7 +73,7 @@ func readOneRule(body []byte) (rule.Rule, []fault.Violation, error) {
 	var r rest.Reader
 	out := rule.Rule{Active: true}
 	known := ruleFields(&r, "", &out)
-	for _, name := range []string{"id", "state", "orphans", "createdBy", "run", "createdAt", "updatedAt", "revision"} {
+	for _, name := range []string{"id", "state", "orphans", "warnings", "createdBy", "run", "createdAt", "updatedAt", "revision"} {
 		known[name] = rest.Field{Code: codeBadRules, Set: func([]byte) bool { return true }}
 	}
 	err := r.Read(body, known)
@@ -88,9 +88,9 @@ func ruleFields(r *rest.Reader, at string, to *rule.Rule) rest.Fields {
 			to.Active = string(raw) == "true"
 			return to.Active || string(raw) == "false"
 		}},
-		"users":                   texts(r, at+"/users", &to.Users),
-		"groups":                  texts(r, at+"/groups", &to.Groups),
-		"clients":                 texts(r, at+"/clients", &to.Clients),
+		"users":                   texts(r, codeBadRules, at+"/users", &to.Users),
+		"groups":                  texts(r, codeBadRules, at+"/groups", &to.Groups),
+		"clients":                 texts(r, codeBadRules, at+"/clients", &to.Clients),
 		"entities":                entityGrants(r, at+"/entities", &to.Entities),
 		"relationships":           ids(r, codeBadRules, at+"/relationships", &to.Relationships),
 		"propertyValueConditions": conditions(r, at+"/propertyValueConditions", &to.Conditions),
@@ -267,11 +267,11 @@ func present(f rest.Field) rest.Field {
 	return f
 }
 
-func texts(r *rest.Reader, at string, to *[]string) rest.Field {
-	return list(codeBadRules, func(i int, raw []byte) {
+func texts(r *rest.Reader, code, at string, to *[]string) rest.Field {
+	return list(code, func(i int, raw []byte) {
 		if raw[0] != '"' {
 			here := at + "/" + strconv.Itoa(i)
-			r.Add(codeBadRules, here, "%s has to be a string", dotted(here))
+			r.Add(code, here, "%s has to be a string", dotted(here))
 			return
 		}
 		*to = append(*to, string(element.AppendText(nil, raw)))
@@ -335,7 +335,7 @@ func readCheck(body []byte) (principalOf, []byte, error) {
 		"principal": r.Object("/principal", rest.CodeBadRequest, rest.Fields{
 			"username": rest.Text(rest.CodeBadRequest, func(s string) { who.username = s }),
 			"client":   rest.Text(rest.CodeBadRequest, func(s string) { who.client = s }),
-			"groups":   texts(&r, "/principal/groups", &who.groups),
+			"groups":   texts(&r, rest.CodeBadRequest, "/principal/groups", &who.groups),
 		}),
 		"parameters": {Code: rest.CodeBadRequest, Want: wantObject, Set: func(raw []byte) bool { parameters = raw; return raw[0] == '{' }},
 		"data":       {Code: rest.CodeBadRequest, Want: "an array or an object", Set: func(raw []byte) bool { data = raw; return raw[0] == '[' || raw[0] == '{' }},

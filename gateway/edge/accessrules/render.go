@@ -1,6 +1,7 @@
 package accessrules
 
 import (
+	"github.com/muster-fleet/muster/proto/fault"
 	"github.com/muster-fleet/muster/registry"
 	"github.com/muster-fleet/muster/registry/rule"
 )
@@ -23,6 +24,7 @@ func render(m *rule.Model, r *rule.Rule) AccessRule {
 	if o := m.Orphans(r); o.Any() {
 		out.State, out.Orphans = string(rule.StateOrphaned), renderOrphans(o)
 	}
+	out.Warnings = renderWarnings(r.Warnings())
 	if !r.Active {
 		out.State = string(rule.StateInactive)
 	}
@@ -91,6 +93,13 @@ func renderChange(c registry.ModelChange) ModelChanged {
 	}
 	for _, r := range c.Orphaned.Rules {
 		out.Orphaned.Rules = append(out.Orphaned.Rules, RuleRef{r.ID, r.Name})
+	}
+	return out
+}
+
+func renderWarnings(all []fault.Violation) (out []Warning) {
+	for _, v := range all {
+		out = append(out, Warning(v))
 	}
 	return out
 }
