@@ -71,9 +71,12 @@ type Deps struct {
 	// Dialer connects to workers, by the address policy.
 	Dialer *address.Dialer
 	// TLS makes the settings for one connection to a worker.
-	TLS     func() *tls.Config
-	Logger  *slog.Logger
-	Metrics prometheus.Registerer
+	TLS func() *tls.Config
+	// MayWrite returns nil for a principal who may write Graph Access Rules, else a
+	// *fault.Error.
+	MayWrite func(p *token.Principal) error
+	Logger   *slog.Logger
+	Metrics  prometheus.Registerer
 }
 
 // Engine carries runs out. It is safe for concurrent use.
@@ -95,7 +98,7 @@ type Engine struct {
 
 // New makes an Engine; Run starts it.
 func New(c Config, d Deps) (*Engine, error) {
-	if d.Registry == nil || d.Realm == nil || d.Verifier == nil || d.Dialer == nil || d.Logger == nil {
+	if d.Registry == nil || d.Realm == nil || d.Verifier == nil || d.Dialer == nil || d.Logger == nil || d.MayWrite == nil {
 		return nil, errors.New("transform: Deps lack something that is required")
 	}
 	if c.Concurrent <= 0 {

@@ -17,7 +17,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/muster-fleet/muster/gateway/address"
-	"github.com/muster-fleet/muster/gateway/authz"
 	"github.com/muster-fleet/muster/gateway/probe"
 	workerv1 "github.com/muster-fleet/muster/proto/gen/muster/worker/v1"
 	"github.com/muster-fleet/muster/registry"
@@ -30,7 +29,7 @@ const maxMessage = 16 << 20
 // callGRPC asks the worker and stores what it streams back, in one transaction.
 // What the worker may not post over REST is not stored for it either.
 func (a *attempt) callGRPC(ctx context.Context, w *registry.Worker, g *given, bearer string, who *token.Principal) (string, error) {
-	if err := authz.Require(who, authz.WriteRules); err != nil {
+	if err := a.engine.deps.MayWrite(who); err != nil {
 		return "", err
 	}
 	conn, dialled, err := a.engine.grpcConn(w)
@@ -44,7 +43,7 @@ func (a *attempt) callGRPC(ctx context.Context, w *registry.Worker, g *given, be
 	out := metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+bearer, "muster-run", string(a.run.ID))
 	stream, err := workerv1.NewRuleTransformationClient(conn).Transform(out, g.proto(), grpc.MaxCallRecvMsgSize(maxMessage))
 	if err != nil {
-		return "", streamFailure(err, dialled.Load())
+		return "", streamFailure(w, err, dialled.Load())
 	}
 	in := &intake{attempt: a, who: who, token: bearer}
 	for {
@@ -53,7 +52,7 @@ func (a *attempt) callGRPC(ctx context.Context, w *registry.Worker, g *given, be
 			return in.finish(ctx)
 		}
 		if err != nil {
-			return "", streamFailure(err, dialled.Load())
+			return "", streamFailure(w, err, dialled.Load())
 		}
 		if err := in.take(ctx, chunk); err != nil {
 			return "", err
@@ -61,21 +60,21 @@ func (a *attempt) callGRPC(ctx context.Context, w *registry.Worker, g *given, be
 	}
 }
 
-// grpcConn makes a connection for one call; why the last dial failed, if it did,
-// is in the pointer.
+// grpcConn makes a connection for one call; why the last dial or TLS handshake
+// failed, if it did, is in the pointer.
 func (e *Engine) grpcConn(w *registry.Worker) (*grpc.ClientConn, *atomic.Pointer[error], error) {
 	u, err := url.Parse(w.URL)
 	if err != nil {
 		return nil, nil, err
 	}
+	var dialled atomic.Pointer[error]
 	host, creds := u.Host, insecure.NewCredentials()
 	if u.Scheme == "grpcs" {
-		creds = credentials.NewTLS(e.deps.TLS())
+		creds = handshakes{credentials.NewTLS(e.deps.TLS()), &dialled}
 		if u.Port() == "" {
 			host = net.JoinHostPort(u.Hostname(), "443")
 		}
 	}
-	var dialled atomic.Pointer[error]
 	conn, err := grpc.NewClient("passthrough:///"+host,
 		grpc.WithTransportCredentials(creds),
 		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
@@ -92,8 +91,11 @@ func (e *Engine) grpcConn(w *registry.Worker) (*grpc.ClientConn, *atomic.Pointer
 }
 
 // streamFailure explains a stream that did not end with OK.
-func streamFailure(err error, dialled *error) *failure {
+func streamFailure(w *registry.Worker, err error, dialled *error) *failure {
 	if dialled != nil {
+		if f := untrusted(w, *dialled); f != nil {
+			return f
+		}
 		refused := new(address.Refused)
 		if errors.As(*dialled, &refused) {
 			return fail(codeAddressRefused, "the worker's name leads to an address that workers may not have: %s", refused.Error()).because(err)

@@ -40,13 +40,13 @@ func (s *streamer) Transform(req *workerv1.TransformRequest, out grpc.ServerStre
 	return s.do(req, out)
 }
 
-func newStreamer(t *testing.T) (*streamer, string) {
+func newStreamer(t *testing.T, opts ...grpc.ServerOption) (*streamer, string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, server := &streamer{}, grpc.NewServer()
+	s, server := &streamer{}, grpc.NewServer(opts...)
 	workerv1.RegisterRuleTransformationServer(server, s)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()

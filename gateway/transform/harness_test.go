@@ -2,6 +2,7 @@ package transform_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +24,7 @@ import (
 	"github.com/muster-fleet/muster/gateway/authn/keycloak"
 	"github.com/muster-fleet/muster/gateway/probe"
 	"github.com/muster-fleet/muster/gateway/transform"
+	"github.com/muster-fleet/muster/proto/fault"
 	"github.com/muster-fleet/muster/registry"
 	"github.com/muster-fleet/muster/registry/rule"
 	"github.com/muster-fleet/muster/registry/run"
@@ -55,6 +57,7 @@ type house struct {
 	open     func(ctx context.Context) (registry.Store, error)
 	secrets  string
 	log      *slog.Logger
+	tls      func() *tls.Config // nil: the system's authorities
 }
 
 // newHouse makes a house over DuckDB, or over PostgreSQL when it is shared.
@@ -122,7 +125,7 @@ func (h *house) start(c transform.Config) *replica {
 		h.t.Fatal(err)
 	}
 	s, err := registry.Open(h.t.Context(), store, registry.Options{
-		Logger: h.log, Inspector: probe.NewInspector(probe.InspectorConfig{Dialer: h.dialer}), PollInterval: 200 * time.Millisecond,
+		Logger: h.log, Inspector: probe.NewInspector(probe.InspectorConfig{Dialer: h.dialer, TLS: h.tls}), PollInterval: 200 * time.Millisecond,
 	})
 	if err != nil {
 		h.t.Fatal(errors.Join(err, store.Close(h.t.Context())))
@@ -134,7 +137,13 @@ func (h *house) start(c transform.Config) *replica {
 		c.Poll = 50 * time.Millisecond
 	}
 	e, err := transform.New(c, transform.Deps{
-		Registry: s, Realm: h.realm, Verifier: h.verifier, Dialer: h.dialer, Logger: h.log,
+		Registry: s, Realm: h.realm, Verifier: h.verifier, Dialer: h.dialer, TLS: h.tls, Logger: h.log,
+		MayWrite: func(p *token.Principal) error {
+			if p.HasRealmRole(devissuer.RoleRules) {
+				return nil
+			}
+			return fault.New(fault.Denied, "denied", "no grant")
+		},
 	})
 	if err != nil {
 		h.t.Fatal(err)

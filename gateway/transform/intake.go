@@ -10,6 +10,17 @@ import (
 	"github.com/muster-fleet/muster/registry/rule"
 	"github.com/muster-fleet/muster/registry/run"
 	"github.com/muster-fleet/muster/workers/token"
+
+	"google.golang.org/protobuf/proto"
+)
+
+const (
+	// maxHeld bounds what is held of a stream until its end, in bytes as they came
+	// in. In memory it is a few times as much.
+	maxHeld = 64 << 20
+	// ownLines is more than the lines that the gateway writes itself into the log of
+	// a run, whatever the retries.
+	ownLines = 200
 )
 
 // intake takes the rules that a worker streams. Those that replace all of the
@@ -24,6 +35,8 @@ type intake struct {
 	held     []rule.Rule
 	staged   bool
 	chunks   int
+	bytes    int // of what is held, as it came in
+	lines    int // of the worker's, in the run's log
 	message  string
 	found    []fault.Violation // of rules that are held
 }
@@ -50,12 +63,16 @@ func (in *intake) take(ctx context.Context, chunk *workerv1.TransformResponse) e
 	}
 	if text := chunk.GetMessage(); text != "" {
 		in.message = text
-		in.attempt.line(ctx, "worker: %s", text)
+		in.note(ctx, text)
 	}
 	rules, found := readRules(chunk.GetRules(), len(in.held))
 	in.chunks++
 	if in.strategy != rule.DeleteAllForUser {
 		in.held, in.found = append(in.held, rules...), append(in.found, found...)
+		if in.bytes += proto.Size(chunk); in.bytes > maxHeld {
+			return fail("bad_rules", "the worker streamed more than %d bytes with the strategy %s; more are taken with DeleteAllForUser alone",
+				maxHeld, in.strategy)
+		}
 		if len(in.held) > rule.MaxRules {
 			return fail("bad_rules", "the worker streamed more than %d rules with the strategy %s; more are taken with DeleteAllForUser alone",
 				rule.MaxRules, in.strategy)
@@ -70,6 +87,18 @@ func (in *intake) take(ctx context.Context, chunk *workerv1.TransformResponse) e
 	post.Generation = in.generation()
 	_, err := in.attempt.engine.deps.Registry.PostRules(ctx, in.actor(), post)
 	return err
+}
+
+// note writes what the worker says into the run's log, as far as that has room
+// for the gateway's own words in each attempt.
+func (in *intake) note(ctx context.Context, text string) {
+	room := (run.MaxLines - ownLines) / (in.attempt.run.Retries + 1)
+	switch in.lines++; {
+	case in.lines < room:
+		in.attempt.line(ctx, "worker: %s", text)
+	case in.lines == room:
+		in.attempt.line(ctx, "the worker goes on to talk; the log of one attempt keeps %d of its messages, and the last one is told at the end", room-1)
+	}
 }
 
 // finish stores what was streamed, after the stream's OK.

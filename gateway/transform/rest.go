@@ -52,7 +52,7 @@ func (a *attempt) callREST(ctx context.Context, w *registry.Worker, g *given, be
 	defer done()
 	resp, err := client.Do(req)
 	if err != nil {
-		return "", unreachable(err)
+		return "", unreachable(w, err)
 	}
 	// Nothing is learned from how closing goes: the answer was read or is not wanted.
 	defer func() { _ = resp.Body.Close() }()
@@ -99,7 +99,10 @@ func (e *Engine) httpClient(w *registry.Worker) (*http.Client, func()) {
 }
 
 // unreachable explains why there was no answer.
-func unreachable(err error) *failure {
+func unreachable(w *registry.Worker, err error) *failure {
+	if f := untrusted(w, err); f != nil {
+		return f
+	}
 	refused := new(address.Refused)
 	if errors.As(err, &refused) {
 		return fail(codeAddressRefused, "the worker's name leads to an address that workers may not have: %s", refused.Error()).because(err)

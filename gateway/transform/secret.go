@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"syscall"
 )
 
 // maxSecret bounds a secret's file, in bytes.
@@ -36,11 +37,17 @@ func readBelow(dir, name string) ([]byte, error) {
 	}
 	// Nothing was written, so closing cannot lose anything.
 	defer func() { _ = root.Close() }()
-	f, err := root.Open(name)
+	// A pipe would be waited for, beyond the attempt's own end.
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
+	if info, err := f.Stat(); err != nil {
+		return nil, err
+	} else if !info.Mode().IsRegular() {
+		return nil, errors.New("it is no regular file")
+	}
 	return io.ReadAll(io.LimitReader(f, maxSecret+1))
 }
 
