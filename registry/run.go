@@ -54,6 +54,9 @@ func (in StartInput) params() (string, error) {
 // one of.
 func (s *Service) StartRun(ctx context.Context, actor Actor, in StartInput) (run.Run, error) {
 	actor = actor.storable()
+	if run.CheckName(in.Step) != nil { // no key stands for such a step either
+		return run.Run{}, noStep(in.Step)
+	}
 	params, err := in.params()
 	if err != nil {
 		return run.Run{}, fmt.Errorf("parameters of a run: %w", err)
@@ -160,6 +163,9 @@ func openOf(ctx context.Context, tx Tx, step string) ([]*run.Run, error) {
 // token posts is refused from then on. A run that was cancelled before is
 // returned as it is; one that ended otherwise is run_ended.
 func (s *Service) CancelRun(ctx context.Context, actor Actor, step string, id run.ID) (run.Run, error) {
+	if !canBeRun(step, id) {
+		return run.Run{}, noRun(step, id)
+	}
 	var after *run.Run
 	err := s.write(ctx, func(ctx context.Context, tx Tx) error {
 		before, err := tx.RunForUpdate(ctx, id)
@@ -191,6 +197,9 @@ func (s *Service) CancelRun(ctx context.Context, actor Actor, step string, id ru
 
 // Run returns a run of a step; not_found when there is none.
 func (s *Service) Run(ctx context.Context, step string, id run.ID) (run.Run, error) {
+	if !canBeRun(step, id) {
+		return run.Run{}, noRun(step, id)
+	}
 	r, err := s.store.Run(ctx, id)
 	if errors.Is(err, ErrNotFound) || err == nil && r.Step != step {
 		return run.Run{}, noRun(step, id)
@@ -204,6 +213,9 @@ func (s *Service) Run(ctx context.Context, step string, id run.ID) (run.Run, err
 // Runs returns at most limit runs of a step, the newest first; those before an id,
 // unless that is empty. It is not_found when there is neither the step nor a run.
 func (s *Service) Runs(ctx context.Context, step string, before run.ID, limit int) ([]*run.Run, error) {
+	if run.CheckName(step) != nil {
+		return nil, noStep(step)
+	}
 	all, err := s.store.Runs(ctx, step, before, limit)
 	if err == nil && len(all) == 0 {
 		_, err = s.Step(ctx, step)
@@ -214,6 +226,13 @@ func (s *Service) Runs(ctx context.Context, step string, before run.ID, limit in
 // RunLog returns at most limit lines of a run's log with a number above after.
 func (s *Service) RunLog(ctx context.Context, id run.ID, after int64, limit int) ([]run.Line, error) {
 	return s.store.RunLog(ctx, id, after, limit)
+}
+
+// canBeRun reports whether a step of this name may have a run of this id: stores
+// need not take every text.
+func canBeRun(step string, id run.ID) bool {
+	_, err := uuid.Parse(string(id))
+	return err == nil && run.CheckName(step) == nil
 }
 
 func noRun(step string, id run.ID) error {

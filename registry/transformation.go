@@ -48,9 +48,12 @@ func (s *Service) PutStep(ctx context.Context, actor Actor, in StepInput, ifMatc
 	var after *run.Step
 	err = s.write(ctx, func(ctx context.Context, tx Tx) error {
 		created = false
-		before, err := optionalStep(tx.Step(ctx, in.Name))
-		if err != nil {
-			return err
+		var before *run.Step
+		if run.CheckName(in.Name) == nil {
+			var err error
+			if before, err = optionalStep(tx.Step(ctx, in.Name)); err != nil {
+				return err
+			}
 		}
 		found := violations{list: v.list}
 		if err := checkStepWorker(ctx, tx, wish.Worker, &found); err != nil {
@@ -201,6 +204,9 @@ func stepMatches(s *run.Step, ifMatch string) error {
 
 // Step returns one step; not_found when there is none.
 func (s *Service) Step(ctx context.Context, name string) (*run.Step, error) {
+	if run.CheckName(name) != nil { // stores need not take every text
+		return nil, noStep(name)
+	}
 	step, err := s.store.Step(ctx, name)
 	if errors.Is(err, ErrNotFound) {
 		return nil, noStep(name)
@@ -216,6 +222,9 @@ func (s *Service) Steps(ctx context.Context, after string, limit int) ([]*run.St
 // DeleteStep removes a step. While a run of it is open that is run_open; the run
 // is returned then. Its ended runs stay readable.
 func (s *Service) DeleteStep(ctx context.Context, actor Actor, name, ifMatch string) (*run.Run, error) {
+	if run.CheckName(name) != nil {
+		return nil, noStep(name)
+	}
 	var open *run.Run
 	err := s.write(ctx, func(ctx context.Context, tx Tx) error {
 		before, err := tx.Step(ctx, name)

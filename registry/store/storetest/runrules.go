@@ -14,6 +14,7 @@ func runRuleTests() map[string]func(*testing.T, Backend) {
 		"a generation of a run":     testGenerationOfRun,
 		"a token that has ended":    testEndedToken,
 		"single changes of a run":   testSingleChangesOfRun,
+		"names that no step has":    testImpossibleNames,
 		"rules of a run on restart": testRulesOfRunAfterRestart,
 	}
 }
@@ -194,6 +195,34 @@ func changesOfEndedRun(t *testing.T, s *registry.Service, of *registry.Claimed) 
 	}
 	if n, err := s.DeleteRulesOf(t.Context(), bearing("outside"), rule.Creator{Issuer: "i", Subject: "loader"}); err != nil || n != 2 {
 		t.Errorf("%d %v", n, err)
+	}
+}
+
+// testImpossibleNames asks for what no store can hold, as the path of a request can
+// say it: that is not there, whatever the store thinks of the text.
+func testImpossibleNames(t *testing.T, b Backend) {
+	s, _ := transformations(t, b.New(t))
+	of := startRun(t, s, registry.StartInput{Step: "a"})
+	for _, name := range []string{"\x00", "a\x00", "\xff", "a/b", "../a", "ä", "a%2Fb", ""} {
+		_, err := s.Step(t.Context(), name)
+		refused(t, err, "not_found")
+		_, err = s.Runs(t.Context(), name, "", 10)
+		refused(t, err, "not_found")
+		_, err = s.StartRun(t.Context(), admin, registry.StartInput{Step: name, Key: "k"})
+		refused(t, err, "not_found")
+		_, err = s.DeleteStep(t.Context(), admin, name, "")
+		refused(t, err, "not_found")
+		_, _, err = s.PutStep(t.Context(), admin, stepInput(name, 2), "")
+		refused(t, err, "bad_step")
+		for _, place := range []struct {
+			step string
+			id   run.ID
+		}{{name, of.ID}, {"a", run.ID(name)}} {
+			_, err = s.Run(t.Context(), place.step, place.id)
+			refused(t, err, "not_found")
+			_, err = s.CancelRun(t.Context(), admin, place.step, place.id)
+			refused(t, err, "not_found")
+		}
 	}
 }
 
