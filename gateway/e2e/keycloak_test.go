@@ -219,7 +219,7 @@ func testOtherAudience(t *testing.T, h *house) {
 		fmt.Sprintf(`{"url":%q,"uuid":%q,"name":"other"}`, h.work(t, h.cert, h.key, "somebody-else", uuid), uuid))
 	h.must(t, http.StatusCreated, http.MethodPut, transformations+"/other", admin, stepBody(uuid))
 	status, got := h.start(t, "other", "other audience")
-	if status != http.StatusBadGateway || got.State != "failed" || !strings.Contains(got.Message, "audience") {
+	if status != http.StatusBadGateway || got.State != "failed" || !strings.Contains(got.Message, `its aud does not hold "somebody-else"`) {
 		t.Errorf("%d %+v", status, got)
 	}
 }
