@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/muster-fleet/muster/gateway/authz"
 	"github.com/muster-fleet/muster/gateway/edge/rest"
 	"github.com/muster-fleet/muster/gateway/verdict"
 	"github.com/muster-fleet/muster/proto/fault"
@@ -188,35 +187,16 @@ func (a *api) getFunction(w http.ResponseWriter, r *http.Request, who rest.Calle
 	return nil
 }
 
-// creatorsOwn refuses, to who was let in as a creator alone, a rule that is not
-// theirs as one that is not there: as what takes a grant.
-func creatorsOwn(who *rest.Caller, found *rule.Rule, ok bool, right string) error {
-	own := ok && found.Creator.Issuer == who.Issuer && found.Creator.Subject == who.Subject
-	if !who.CreatorOnly || own {
-		return nil
-	}
-	return needsGrant(right)
-}
-
-// needsGrant is the refusal of what takes a grant on the rules.
-func needsGrant(right string) error {
-	return fault.New(fault.Denied, "denied", "rules that others have created need a grant on %s %s", authz.TypeGraphRules, right)
-}
-
-func (a *api) getRule(w http.ResponseWriter, r *http.Request, who rest.Caller) error {
+func (a *api) getRule(w http.ResponseWriter, r *http.Request, _ rest.Caller) error {
 	if err := rest.NoQuery(r); err != nil {
 		return err
 	}
 	id, err := ruleID(r)
-	s := a.Registry.Snapshot()
-	var found rule.Rule
-	ok := false
-	if err == nil {
-		found, ok = s.Rules.Get(id)
-	}
-	if err := creatorsOwn(&who, &found, ok, authz.RulesRead); err != nil {
+	if err != nil {
 		return err
 	}
+	s := a.Registry.Snapshot()
+	found, ok := s.Rules.Get(id)
 	if !ok {
 		return noRule()
 	}
@@ -254,25 +234,10 @@ func (a *api) deleteRule(w http.ResponseWriter, r *http.Request, who rest.Caller
 		return err
 	}
 	id, err := ruleID(r)
-	match := rest.IfMatch(r)
-	if who.CreatorOnly {
-		var found rule.Rule
-		ok := false
-		if err == nil {
-			found, ok = a.Registry.Snapshot().Rules.Get(id)
-		}
-		if err := creatorsOwn(&who, &found, ok, authz.RulesWrite); err != nil {
-			return err
-		}
-		if match == "" {
-			// Another one may become its creator meanwhile.
-			match = strconv.FormatInt(found.Revision, 10)
-		}
-	}
 	if err != nil {
 		return err
 	}
-	if err := a.Registry.DeleteRule(r.Context(), actorOf(who), id, match); err != nil {
+	if err := a.Registry.DeleteRule(r.Context(), actorOf(who), id, rest.IfMatch(r)); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

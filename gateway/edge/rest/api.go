@@ -3,7 +3,6 @@ package rest
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -11,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/muster-fleet/muster/gateway/authz"
 	"github.com/muster-fleet/muster/proto/fault"
 	"github.com/muster-fleet/muster/registry"
 	"github.com/muster-fleet/muster/workers/token"
@@ -21,11 +19,7 @@ import (
 type Caller struct {
 	// Actor is for the audit log.
 	registry.Actor
-	// Who answers what else the caller may; that of the zero Caller may nothing.
-	authz.Who
-	// Pass says how the guard let the caller in.
-	authz.Pass
-	// Principal is the verified token's.
+	// Principal is the verified token's; nil where a guard does not need one.
 	Principal *token.Principal
 	// TokenDigest is the SHA-256 of the token as it was sent.
 	TokenDigest [32]byte
@@ -36,14 +30,6 @@ type Caller struct {
 // looked at.
 type Guard func(r *http.Request) (Caller, error)
 
-// Gate returns the guard of an endpoint, whose key is "METHOD /pattern" as in
-// authz.Endpoints; an error says that the table does not have it.
-type Gate func(endpoint string) (Guard, error)
-
-// anything is the endpoint of what no route takes, which is told to anybody with
-// a valid token. So is which methods a path takes.
-const anything = "/"
-
 // Handler does one call; an error it returns is answered as a problem.
 type Handler func(w http.ResponseWriter, r *http.Request, who Caller) error
 
@@ -52,17 +38,15 @@ const DefaultBodyDeadline = 10 * time.Second
 
 // API is what the calls of one API have in common. It is safe for concurrent use.
 type API struct {
-	// Gate and Logger are required.
-	Gate   Gate
+	// Guard and Logger are required.
+	Guard  Guard
 	Logger *slog.Logger
 	// BodyDeadline bounds how long a body may take to come in; 0 means
 	// DefaultBodyDeadline.
 	BodyDeadline time.Duration
 }
 
-// Mount has mux answer the operations: all methods of their paths. It panics, as
-// mux does over a bad pattern, when the gate does not know one: nothing is served
-// of which nobody has said who may call it.
+// Mount has mux answer the operations: all methods of their paths.
 func (a *API) Mount(mux *http.ServeMux, ops []Operation) {
 	byPath := map[string]map[string]Operation{}
 	for _, op := range ops {
@@ -72,22 +56,13 @@ func (a *API) Mount(mux *http.ServeMux, ops []Operation) {
 		byPath[op.Path][op.Method] = op
 	}
 	for path, of := range byPath {
-		mux.Handle(path, a.path(path, of))
+		mux.Handle(path, a.path(of))
 	}
 }
 
-// guard is the guard of an endpoint that is known.
-func (a *API) guard(endpoint string) Guard {
-	g, err := a.Gate(endpoint)
-	if err != nil {
-		panic(fmt.Sprintf("rest: %s cannot be mounted: %v", endpoint, err))
-	}
-	return g
-}
-
-// NotFound answers what is not part of the API, to everybody with a valid token.
+// NotFound answers what is not part of the API, to those whom the guard lets in.
 func (a *API) NotFound() http.Handler {
-	return a.guarded(a.guard(anything), func(http.ResponseWriter, *http.Request, Caller) error {
+	return a.Guarded(a.Guard, func(http.ResponseWriter, *http.Request, Caller) error {
 		return fault.New(fault.NotFound, "not_found", "there is nothing at this path; the API is described at %s", OpenAPIPath)
 	})
 }
@@ -102,7 +77,7 @@ func (a *API) Description(version string, describe ...func(*Document)) http.Hand
 		}
 		return json.Marshal(doc)
 	})
-	return a.path(OpenAPIPath, map[string]Operation{http.MethodGet: {
+	return a.path(map[string]Operation{http.MethodGet: {
 		Handle: func(w http.ResponseWriter, _ *http.Request, _ Caller) error {
 			text, err := body()
 			if err != nil {
@@ -113,8 +88,8 @@ func (a *API) Description(version string, describe ...func(*Document)) http.Hand
 	}})
 }
 
-// guarded finds out who is calling before anything else.
-func (a *API) guarded(guard Guard, h Handler) http.Handler {
+// Guarded finds out who is calling before anything else.
+func (a *API) Guarded(guard Guard, h Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who, err := guard(r)
 		if err == nil {
@@ -127,7 +102,7 @@ func (a *API) guarded(guard Guard, h Handler) http.Handler {
 }
 
 // path answers all methods of one path.
-func (a *API) path(pattern string, ops map[string]Operation) http.Handler {
+func (a *API) path(ops map[string]Operation) http.Handler {
 	var methods []string
 	for method := range ops {
 		methods = append(methods, method)
@@ -139,9 +114,13 @@ func (a *API) path(pattern string, ops map[string]Operation) http.Handler {
 	allow := strings.Join(methods, ", ")
 	byMethod := map[string]http.Handler{}
 	for method, op := range ops {
-		byMethod[method] = a.guarded(a.guard(method+" "+pattern), op.Handle)
+		guard := op.Guard
+		if guard == nil {
+			guard = a.Guard
+		}
+		byMethod[method] = a.Guarded(guard, op.Handle)
 	}
-	other := a.guarded(a.guard(anything), func(w http.ResponseWriter, _ *http.Request, _ Caller) error {
+	other := a.Guarded(a.Guard, func(w http.ResponseWriter, _ *http.Request, _ Caller) error {
 		w.Header().Set("Allow", allow)
 		return write(w, http.StatusMethodNotAllowed, mediaProblem, fault.Problem{
 			Type: "about:blank", Title: http.StatusText(http.StatusMethodNotAllowed), Status: http.StatusMethodNotAllowed,

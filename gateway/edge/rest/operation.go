@@ -12,7 +12,8 @@ type Operation struct {
 	Method, Path string
 	// ID and Summary are for the description.
 	ID, Summary string
-	// Handle is called when the gate has let the caller in.
+	// Guard, when not nil, is asked instead of the API's.
+	Guard  Guard
 	Handle Handler
 	// Params are the query, header and path parameters.
 	Params []Parameter
