@@ -62,7 +62,7 @@ func (c *choice) has(text []byte) bool {
 		return false
 	}
 	if len(c.texts) <= fewValues {
-		for _, s := range c.texts {
+		for _, s := range c.texts { //nolint:modernize // handing string(text) to slices.Contains would copy it
 			if string(text) == s {
 				return true
 			}
