@@ -46,6 +46,8 @@ type Engine struct {
 	KeepDeletions int
 	// Chain are the keys that the audit log is chained with; nil chains it without.
 	Chain *audit.Keys
+	// Schema is the version of the schema that the program's migrations make.
+	Schema int64
 }
 
 // Database implements all roles of registry.Store but Changed and Close.
@@ -217,6 +219,9 @@ func (d *Database) explain(doing string, err error) error {
 	}
 	return explained
 }
+
+// CodeLocked is the code of the error for a store that others hold.
+const CodeLocked = "store_locked"
 
 // Unavailable is the error for a store that cannot be used now.
 func Unavailable(name, why string) *fault.Error {

@@ -88,6 +88,25 @@ func (m *Migrations) Status(ctx context.Context, db *sql.DB) ([]Migration, error
 	return all, nil
 }
 
+// Newest is the version that the files make.
+func (m *Migrations) Newest() (int64, error) {
+	book, err := m.book()
+	if err != nil {
+		return 0, err
+	}
+	return book.newest, nil
+}
+
+// Schema returns the version that the schema has now, 0 when it says none, and the
+// one that the program's migrations make.
+func (d *Database) Schema(ctx context.Context) (current, expected int64, err error) {
+	err = d.db.QueryRowContext(ctx, `SELECT coalesce(max(version), 0) FROM `+versionTable).Scan(&current)
+	if err != nil {
+		return 0, d.engine.Schema, d.explain("read the schema's version", err)
+	}
+	return current, d.engine.Schema, nil
+}
+
 // names are what the files call themselves, by version.
 func (m *Migrations) names() (map[int64]string, error) {
 	files, err := fs.Glob(m.FS, "*.sql")

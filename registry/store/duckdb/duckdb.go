@@ -67,8 +67,13 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.release())
 	}
+	schema, err := schemaOf(path, o)
+	if err != nil {
+		return nil, errors.Join(err, db.Close(), lock.release())
+	}
 	engine := store.Engine{
 		Name: path, Explain: explainer(path), OneWriter: true, KeepDeletions: o.KeepDeletions, Chain: o.Chain, Append: appendRows,
+		Schema: schema,
 	}
 	return &Store{Database: store.New(db, engine, o.Logger), db: db, lock: lock}, nil
 }
@@ -131,6 +136,15 @@ func migrate(ctx context.Context, db *sql.DB, path string, o Options) error {
 		return err
 	}
 	return asFault(m.Up(ctx, db), path)
+}
+
+// schemaOf is the version that the migrations of a file make.
+func schemaOf(path string, o Options) (int64, error) {
+	m, err := migrations(nil, path, o)
+	if err != nil {
+		return 0, err
+	}
+	return m.Newest()
 }
 
 // migrations are those of a file; db may be nil for who only looks.

@@ -95,7 +95,7 @@ func holderIn(msg string) string {
 }
 
 func lockedBy(path, who string) *fault.Error {
-	return fault.New(fault.Unavailable, "store_locked",
+	return fault.New(fault.Unavailable, store.CodeLocked,
 		"the store %s is held by %s; a DuckDB store serves one process: end that one, or use PostgreSQL for several", path, who)
 }
 

@@ -40,12 +40,11 @@ type listener struct {
 	log   *slog.Logger
 }
 
-func listen(ctx context.Context, config *pgx.ConnConfig, log *slog.Logger) *listener {
+// listen begins on a connection that connect has made, and makes later ones with it.
+func listen(ctx context.Context, conn *pgx.Conn, connect func(context.Context) (*pgx.Conn, error), log *slog.Logger) *listener {
 	ctx, stop := context.WithCancel(ctx)
-	// It waits rather than works: the limits of changes do not concern it.
-	config.RuntimeParams["statement_timeout"] = "0"
 	l := &listener{pokes: make(chan struct{}, 1), stop: stop, done: make(chan struct{}), log: log}
-	go l.run(ctx, config)
+	go l.run(ctx, conn, connect)
 	return l
 }
 
@@ -61,12 +60,20 @@ func (l *listener) poke() {
 	}
 }
 
-func (l *listener) run(ctx context.Context, config *pgx.ConnConfig) {
+func (l *listener) run(ctx context.Context, conn *pgx.Conn, connect func(context.Context) (*pgx.Conn, error)) {
 	defer close(l.done)
 	defer close(l.pokes)
 	wait, lost := firstWait, false
-	for ctx.Err() == nil {
-		heard, err := l.session(ctx, config)
+	for {
+		var heard bool
+		var err error
+		if conn == nil {
+			conn, err = connect(ctx)
+		}
+		if err == nil {
+			heard, err = l.session(ctx, conn)
+			conn = nil
+		}
 		if ctx.Err() != nil {
 			return
 		}
@@ -86,20 +93,11 @@ func (l *listener) run(ctx context.Context, config *pgx.ConnConfig) {
 	}
 }
 
-// session listens until the connection is lost or ctx ends. heard reports
-// whether it got as far as listening.
-func (l *listener) session(ctx context.Context, config *pgx.ConnConfig) (heard bool, err error) {
-	conn, err := pgx.ConnectConfig(ctx, config)
-	if err != nil {
-		return false, err
-	}
-	defer func() {
-		// ctx may be over; closing then says goodbye for at most a moment. What it
-		// answers matters to nobody.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		_ = conn.Close(ctx)
-	}()
+// session listens until the connection is lost or ctx ends, and closes it. heard
+// reports whether it got as far as listening.
+func (l *listener) session(ctx context.Context, conn *pgx.Conn) (heard bool, err error) {
+	// What closing answers matters to nobody.
+	defer func() { _ = hangUp(ctx, conn) }()
 	if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
 		return false, err
 	}

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 
@@ -42,6 +43,10 @@ type Options struct {
 	KeepDeletions int
 	// Chain are the keys that the audit log is chained with; nil chains it without.
 	Chain *audit.Keys
+	// Alone has Open refuse, with code store_locked and who it is, while another
+	// process has the store open, and keeps others from opening it meanwhile: they
+	// wait for lock_timeout.
+	Alone bool
 
 	migrations fs.FS // for tests; nil means the embedded ones
 }
@@ -60,8 +65,8 @@ var _ registry.Store = (*Store)(nil)
 
 // Open connects to the database of a postgres:// URL or keyword DSN and brings
 // its schema up to date; of replicas that start at once, one does. ctx bounds
-// the opening only. Errors are *fault.Error of code store_unavailable or
-// store_schema and never hold the DSN.
+// the opening only. Errors are *fault.Error of code store_unavailable, store_schema
+// or store_locked and never hold the DSN.
 func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	if o.Logger == nil {
 		return nil, errors.New("postgres: Options need a Logger")
@@ -71,16 +76,24 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 		return nil, err
 	}
 	name := nameOf(config)
-	if err := migrate(ctx, config, name, o); err != nil {
+	connect := func(ctx context.Context) (*pgx.Conn, error) {
+		return hold(ctx, listening(config.ConnConfig), name, o.Alone)
+	}
+	conn, err := connect(ctx)
+	if err != nil {
 		return nil, err
+	}
+	schema, err := migrate(ctx, config, name, o)
+	if err != nil {
+		return nil, errors.Join(err, hangUp(ctx, conn))
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
-		return nil, explain(name, err)
+		return nil, errors.Join(explain(name, err), hangUp(ctx, conn))
 	}
 	s := &Store{
 		db: stdlib.OpenDBFromPool(pool), pool: pool,
-		listener: listen(context.WithoutCancel(ctx), config.ConnConfig.Copy(), o.Logger.With("store", name)),
+		listener: listen(context.WithoutCancel(ctx), conn, connect, o.Logger.With("store", name)),
 	}
 	s.Database = store.New(s.db, store.Engine{
 		Name:    name,
@@ -88,9 +101,13 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 		// One state throughout, however many queries it takes.
 		ReadOptions: &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
 		AfterChange: notify, KeepDeletions: o.KeepDeletions, Chain: o.Chain, Append: copyRows, Patient: patient,
+		Schema: schema,
 	}, o.Logger)
 	return s, nil
 }
+
+// applicationName is what the server calls our connections.
+const applicationName = "muster"
 
 // parse reads the DSN and sets what it leaves open.
 func parse(dsn string, o Options) (*pgxpool.Config, error) {
@@ -113,7 +130,7 @@ func parse(dsn string, o Options) (*pgxpool.Config, error) {
 		c.ConnectTimeout = 3 * time.Second
 	}
 	for key, value := range map[string]string{
-		"application_name": "muster",
+		"application_name": applicationName,
 		// All writers stand in line for one row. A replica that is cut off while
 		// it holds that row must not hold up the others for as long as it takes
 		// the network to notice.
@@ -135,11 +152,16 @@ func nameOf(config *pgxpool.Config) string {
 	return "postgres://" + net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))) + "/" + c.Database
 }
 
-// migrate brings the schema up to date.
-func migrate(ctx context.Context, config *pgxpool.Config, name string, o Options) error {
-	return withMigrations(ctx, config, name, o, func(ctx context.Context, m *store.Migrations, db *sql.DB) error {
-		return m.Up(ctx, db)
+// migrate brings the schema up to date and returns the version that it then has.
+func migrate(ctx context.Context, config *pgxpool.Config, name string, o Options) (schema int64, err error) {
+	err = withMigrations(ctx, config, name, o, func(ctx context.Context, m *store.Migrations, db *sql.DB) error {
+		if err := m.Up(ctx, db); err != nil {
+			return err
+		}
+		schema, err = m.Newest()
+		return err
 	})
+	return schema, err
 }
 
 // withMigrations has the schema looked after over a connection of its own, since a
