@@ -190,8 +190,9 @@ func changesOfEndedRun(t *testing.T, s *registry.Service, of *registry.Claimed) 
 	refused(t, err, registry.CodeRunEnded)
 	_, err = s.ReplaceModel(t.Context(), bearing("one"), sampleModel(), true)
 	refused(t, err, registry.CodeRunEnded)
-	if s.Snapshot() != before || len(audited(t, s)) != rows {
-		t.Error("something was changed")
+	// The snapshot itself may be another: that the store has no news is news, too.
+	if now := s.Snapshot().Revision; now != before.Revision || len(audited(t, s)) != rows {
+		t.Errorf("something was changed: revision %d, not %d", now, before.Revision)
 	}
 	if n, err := s.DeleteRulesOf(t.Context(), bearing("outside"), rule.Creator{Issuer: "i", Subject: "loader"}); err != nil || n != 2 {
 		t.Errorf("%d %v", n, err)
