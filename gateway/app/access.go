@@ -6,8 +6,10 @@ import (
 
 	"github.com/muster-fleet/muster/gateway/authn"
 	"github.com/muster-fleet/muster/gateway/authn/devissuer"
+	"github.com/muster-fleet/muster/gateway/authn/keycloak"
 	"github.com/muster-fleet/muster/gateway/authz"
 	"github.com/muster-fleet/muster/gateway/edge"
+	"github.com/muster-fleet/muster/gateway/idpsync"
 	"github.com/muster-fleet/muster/proto/fault"
 	"github.com/muster-fleet/muster/registry"
 	"github.com/muster-fleet/muster/registry/access"
@@ -41,12 +43,50 @@ func (g *gateway) buildAccess(ctx context.Context) error {
 		return err
 	}
 	g.gate = edge.NewGate(g.authn, g.access, table)
+	if err := g.buildSync(); err != nil {
+		return err
+	}
 	if a.SeedAdminEmail == "" {
 		return nil
 	}
 	if err := g.registry.SeedAdmin(ctx, a.SeedAdminEmail); err != nil {
 		return fmt.Errorf("access.seedAdminEmail (MUSTER_SEED_ADMIN_EMAIL): the first administrator cannot be made: %w", err)
 	}
+	return nil
+}
+
+// buildSync makes what keeps the identity provider's words about people, and asks
+// it after the owners of personal access tokens where the gateway has a client to
+// ask with.
+func (g *gateway) buildSync() error {
+	a := g.cfg.Auth
+	issuer := a.Trusted()[0]
+	directory, err := keycloak.NewDirectory(keycloak.DirectoryConfig{
+		Issuer: issuer.Issuer, DiscoveryURL: issuer.DiscoveryURL, CAFile: a.CAFile,
+		ClientID: a.ClientID, ClientSecret: a.ClientSecret.Reveal(), ClientSecretFile: a.ClientSecretFile, Logger: g.log,
+	})
+	if err != nil {
+		return fmt.Errorf("auth.clientID: %w", err)
+	}
+	g.directory = directory
+	g.onClose(func(context.Context) error { directory.Close(); return nil })
+	g.recorder, err = idpsync.NewRecorder(idpsync.Config{
+		Primary: issuer.Issuer, GroupsPrefix: issuer.GroupsPrefix, Names: g.access.Named, Admits: g.access.Admits,
+	}, g.registry, g.log)
+	if err != nil {
+		return err
+	}
+	g.background = append(g.background, g.recorder.Run)
+	if a.ClientID == "" {
+		g.log.Info("the identity provider is not asked after the owners of personal access tokens, whose groups count for access.idpFreshness after each login; set auth.clientID to have it asked",
+			"freshness", g.cfg.Access.IdPFreshness)
+		return nil
+	}
+	confirmer, err := idpsync.NewConfirmer(g.recorder, g.registry, directory, g.cfg.Access.IdPFreshness, g.log)
+	if err != nil {
+		return err
+	}
+	g.background = append(g.background, confirmer.Run)
 	return nil
 }
 

@@ -24,10 +24,12 @@ import (
 	"github.com/muster-fleet/muster/gateway/config"
 	"github.com/muster-fleet/muster/gateway/edge"
 	"github.com/muster-fleet/muster/gateway/fanout"
+	"github.com/muster-fleet/muster/gateway/idpsync"
 	"github.com/muster-fleet/muster/gateway/pipeline"
 	"github.com/muster-fleet/muster/gateway/probe"
 	"github.com/muster-fleet/muster/gateway/rules"
 	"github.com/muster-fleet/muster/registry"
+	"github.com/muster-fleet/muster/registry/access"
 	"github.com/muster-fleet/muster/registry/audit"
 	"github.com/muster-fleet/muster/registry/store/duckdb"
 	"github.com/muster-fleet/muster/registry/store/postgres"
@@ -46,11 +48,13 @@ type gateway struct {
 	upstream *certs.Source
 	listener *tls.Config
 	registry *registry.Service
+	canary   *canary
 	prober   *probe.Prober
 	verifier *token.Verifier
 	authn    *authn.Authenticator
 	access   *authz.Access
 	gate     *edge.Gate
+	recorder *idpsync.Recorder
 	// directory reads users and groups of the identity provider.
 	directory *keycloak.Directory
 	fleet     *fanout.Fleet
@@ -155,7 +159,10 @@ func (g *gateway) buildIdentity(ctx context.Context) error {
 	g.authn = authn.New(v, authn.Options{
 		ManagementAudience: a.ManagementAudience,
 		// Nothing is authenticated before the registry is open.
-		Refused: func(address, code string) { g.registry.CountRefusal(address, code) },
+		Refused:   func(address, code string) { g.registry.CountRefusal(address, code) },
+		Access:    func() *access.Set { return g.registry.Snapshot().Access },
+		TokenUsed: func(id access.ID, at time.Time, address string) { g.registry.TokenUsed(id, at, address) },
+		Saw:       func(p *token.Principal) { g.recorder.Saw(p) },
 	})
 	g.registerIdentityMetrics()
 	return nil
@@ -175,8 +182,9 @@ func (g *gateway) registerIdentityMetrics() {
 	)
 }
 
-// openStore opens the store that the configuration names.
-func openStore(ctx context.Context, cfg config.Config, keys *audit.Keys, log *slog.Logger) (registry.Store, error) {
+// openStore opens the store that the configuration names; alone, for who must not
+// work on it beside a gateway.
+func openStore(ctx context.Context, cfg config.Config, keys *audit.Keys, alone bool, log *slog.Logger) (keptStore, error) {
 	dsn := cfg.Store.Reveal()
 	if path, ok := strings.CutPrefix(dsn, "duckdb:"); ok {
 		return duckdb.Open(ctx, path, duckdb.Options{Logger: log, Chain: keys})
@@ -184,7 +192,7 @@ func openStore(ctx context.Context, cfg config.Config, keys *audit.Keys, log *sl
 	if u, err := url.Parse(dsn); err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
 		return nil, errors.New("store: neither duckdb:PATH nor a postgres:// URL")
 	}
-	return postgres.Open(ctx, dsn, postgres.Options{Logger: log, Chain: keys})
+	return postgres.Open(ctx, dsn, postgres.Options{Logger: log, Chain: keys, Alone: alone})
 }
 
 func (g *gateway) buildRegistry(ctx context.Context) error {
@@ -192,7 +200,7 @@ func (g *gateway) buildRegistry(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	store, err := openStore(ctx, g.cfg, keys, g.log)
+	store, err := openStore(ctx, g.cfg, keys, false, g.log)
 	if err != nil {
 		return err
 	}
@@ -207,6 +215,7 @@ func (g *gateway) buildRegistry(ctx context.Context) error {
 	}
 	g.registry = svc
 	g.onClose(svc.Close)
+	g.watchStore(ctx, store)
 	g.metrics.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "muster_snapshot_revision", Help: "The store's change counter that this replica serves from.",

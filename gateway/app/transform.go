@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 
 	"github.com/muster-fleet/muster/gateway/authn/devissuer"
-	"github.com/muster-fleet/muster/gateway/authn/keycloak"
 	"github.com/muster-fleet/muster/gateway/edge"
 	"github.com/muster-fleet/muster/gateway/edge/transformations"
 	"github.com/muster-fleet/muster/gateway/transform"
@@ -18,19 +17,8 @@ import (
 // transformations. It stops when the gateway begins to drain: what its workers
 // would post is refused from then on, and another replica takes the runs up.
 func (g *gateway) buildTransform(context.Context) error {
-	a := g.cfg.Auth
-	issuer := a.Trusted()[0]
-	directory, err := keycloak.NewDirectory(keycloak.DirectoryConfig{
-		Issuer: issuer.Issuer, DiscoveryURL: issuer.DiscoveryURL, CAFile: a.CAFile,
-		ClientID: a.ClientID, ClientSecret: a.ClientSecret.Reveal(), ClientSecretFile: a.ClientSecretFile, Logger: g.log,
-	})
-	if err != nil {
-		return fmt.Errorf("auth.clientID: %w", err)
-	}
-	g.directory = directory
-	g.onClose(func(context.Context) error { directory.Close(); return nil })
 	engine, err := transform.New(transform.Config{SecretsDir: g.cfg.Transformations.SecretsDir}, transform.Deps{
-		Registry: g.registry, Realm: directory, Verifier: g.verifier, Dialer: g.dialer, TLS: g.upstream.Config,
+		Registry: g.registry, Realm: g.directory, Verifier: g.verifier, Dialer: g.dialer, TLS: g.upstream.Config,
 		Logger: g.log, Metrics: g.metrics, MayWrite: g.mayWriteRules,
 	})
 	if err != nil {

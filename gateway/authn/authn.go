@@ -46,6 +46,9 @@ type Options struct {
 	// TokenUsed is told of each use of a personal access token, with the address
 	// that it came from, empty when unknown. It must not block; nil tells nobody.
 	TokenUsed func(id access.ID, at time.Time, address string)
+	// Saw is told of each principal of the issuer. It must not block, nor change it;
+	// nil tells nobody.
+	Saw func(p *token.Principal)
 	// Refused is told of each request without a token that is good, by the address
 	// that it came from, empty when unknown, and the refusal's code. It must not block;
 	// nil tells nobody.
@@ -122,6 +125,9 @@ func (a *Authenticator) from(ctx context.Context, raw, address string) (c Caller
 	p, err := a.verifier.Verify(ctx, raw)
 	if err != nil {
 		return Caller{}, fault.From(err)
+	}
+	if a.options.Saw != nil {
+		a.options.Saw(p)
 	}
 	return Caller{Principal: p, Token: raw}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -145,5 +146,29 @@ func TestPersonalTokensWithoutAccess(t *testing.T) {
 	a := authn.New(verifierFunc(func(context.Context, string) (*token.Principal, error) { return nil, errors.New("asked") }), authn.Options{})
 	if _, err := a.FromToken(t.Context(), pat.New().Reveal()); !fault.Is(err, "invalid_token") {
 		t.Errorf("%v", err)
+	}
+}
+
+// Who was verified is told of, and nobody else: neither a token that is refused nor
+// the owner of a personal one, whom the issuer says nothing of.
+func TestWhoWasSeenIsTold(t *testing.T) {
+	v := newVault(t, map[string]func(*access.User, *access.Token){"alice": func(*access.User, *access.Token) {}})
+	var seen []string
+	a := authn.New(verifierFunc(func(_ context.Context, raw string) (*token.Principal, error) {
+		if raw != "good" {
+			return nil, errors.New("bad")
+		}
+		return &token.Principal{Subject: "bob"}, nil
+	}), authn.Options{
+		Access: func() *access.Set { return v.set }, Clock: func() time.Time { return v.now },
+		Saw: func(p *token.Principal) { seen = append(seen, p.Subject) },
+	})
+	for _, raw := range []string{"good", "bad", v.raw["alice"], "good"} {
+		if _, err := a.FromToken(t.Context(), raw); (err != nil) != (raw == "bad") {
+			t.Errorf("%v", err)
+		}
+	}
+	if !slices.Equal(seen, []string{"bob", "bob"}) {
+		t.Errorf("%v", seen)
 	}
 }

@@ -188,17 +188,13 @@ func TestNames(t *testing.T) {
 	if got := strings.Join(a.Named(p), " "); got != "writers Admin unmade /a /b /new/x" {
 		t.Errorf("named %s", got)
 	}
-	if got := strings.Join(a.SyncNames(p), " "); got != "writers Admin /a /new/x" {
-		t.Errorf("to be stored: %s", got)
+	for name, want := range map[string]bool{"/new/x": true, "/a": false, "x/new/x": false, "/new/\x00": false, "Admin": false} {
+		if a.Admits(name) != want {
+			t.Errorf("%q may be created: %v", name, !want)
+		}
 	}
 	if p.Groups[2] != "Admin" {
 		t.Error("the principal, which others share, was changed")
-	}
-	if got := a.SyncNames(login("x", nil, []string{}).Principal); got == nil || len(got) != 0 {
-		t.Errorf("an empty claim: %#v", got)
-	}
-	if got := a.SyncNames(login("x", []string{"r"}, nil).Principal); got != nil {
-		t.Errorf("no claim: %#v", got)
 	}
 	if got := who(t, a, login("x", []string{"r"}, []string{"/b"})); !slices.Equal(got.Full().Named, []string{"Admin", "/b"}) {
 		t.Errorf("%v", got.Full().Named)

@@ -124,16 +124,7 @@ func (a *Access) Named(p *token.Principal) []string {
 	})
 }
 
-// SyncNames returns the names of the groups whose memberships are to be stored for
-// the bearer of a login's token: those of Named that exist or may be created. It is
-// nil when the token has no groups claim, which says nothing of groups, and empty
-// and not nil when it has an empty one.
-func (a *Access) SyncNames(p *token.Principal) []string {
-	if p.Groups == nil {
-		return nil
-	}
-	set := a.snapshots().Access
-	return slices.DeleteFunc(a.Named(p), func(name string) bool {
-		return set.GroupByName(name) == nil && (a.pattern == nil || !a.pattern.MatchString(name) || access.CheckGroupName(name) != nil)
-	})
+// Admits reports whether the identity provider may create a group of this name.
+func (a *Access) Admits(name string) bool {
+	return a.pattern != nil && a.pattern.MatchString(name) && access.CheckGroupName(name) == nil && !isSystem(name)
 }

@@ -112,17 +112,12 @@ func (c *Confirmer) confirm(ctx context.Context, u *access.User) error {
 		}
 		return nil
 	}
-	groups := p.Groups
-	if groups == nil {
-		groups = []string{}
+	groups := make([]string, len(p.Groups))
+	for i, g := range p.Groups {
+		groups[i] = c.recorder.config.GroupsPrefix + g
 	}
-	set := c.accounts.Snapshot().Access
-	says := &token.Principal{
+	return c.accounts.SeenUsers(ctx, []registry.Seen{c.recorder.seen(&token.Principal{
 		Issuer: u.Issuer, Subject: u.Subject, Username: u.Username, Email: p.Email, EmailVerified: p.EmailVerified,
-		Groups: groups, RealmRoles: p.RealmRoles,
-	}
-	return c.accounts.SeenUser(ctx, registry.Seen{
-		Issuer: u.Issuer, Subject: u.Subject, Username: u.Username, Email: p.Email, EmailVerified: p.EmailVerified,
-		Primary: true, Groups: c.recorder.groups(set, says), IssuedAt: asked,
-	})
+		Groups: groups, RealmRoles: p.RealmRoles, IssuedAt: asked,
+	})})
 }

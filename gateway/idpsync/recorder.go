@@ -1,6 +1,7 @@
 package idpsync
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -8,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/muster-fleet/muster/proto/fault"
 	"github.com/muster-fleet/muster/registry"
 	"github.com/muster-fleet/muster/registry/access"
 	"github.com/muster-fleet/muster/workers/token"
@@ -19,6 +21,8 @@ const (
 	maxPending = 10_000
 	// maxHandled bounds what is remembered of tokens that need no writing.
 	maxHandled = 100_000
+	// maxTogether bounds the people of one transaction.
+	maxTogether = 500
 	// settled is for how long a person of whom nothing changed is not written again
 	// for a newer token.
 	settled = 10 * time.Minute
@@ -29,7 +33,7 @@ const (
 // Registry is what the recorder reads and writes; *registry.Service is one.
 type Registry interface {
 	Snapshot() *registry.Snapshot
-	SeenUser(ctx context.Context, s registry.Seen) error
+	SeenUsers(ctx context.Context, all []registry.Seen) error
 }
 
 // Config says whose words count for what.
@@ -37,9 +41,12 @@ type Config struct {
 	// Primary is the issuer whose verified e-mail addresses bind users that were
 	// made by e-mail, and whom the Confirmer asks.
 	Primary string
-	// Names appends the names of the groups that a token gives its holder, by the
-	// mapping of roles and groups, and by the groups claim itself.
-	Names func(names []string, p *token.Principal) []string
+	// GroupsPrefix is what the primary issuer's groups are called with before their
+	// names in its tokens.
+	GroupsPrefix string
+	// Names returns the names of the groups that a token gives its holder, by the
+	// mapping of roles and groups and by the groups claim itself, each once.
+	Names func(p *token.Principal) []string
 	// Admits reports whether the provider may create a group of this name; nil
 	// admits none.
 	Admits func(name string) bool
@@ -80,8 +87,9 @@ func NewRecorder(c Config, r Registry, log *slog.Logger) (*Recorder, error) {
 	}, nil
 }
 
-// Saw takes note of the bearer of a verified token of the issuer. It never
-// blocks on a store, and for a token that is known already it costs one look.
+// Saw takes note of the bearer of a verified token of an issuer. It waits for no
+// store, and for a token that is known already it costs one look. A token without
+// iat, which RFC 7519 allows, is taken note of once.
 func (r *Recorder) Saw(p *token.Principal) {
 	if u := r.registry.Snapshot().Access.UserOf(p.Issuer, p.Subject); u != nil && !p.IssuedAt.After(u.SyncedAt) {
 		return
@@ -125,97 +133,134 @@ func (r *Recorder) Run(ctx context.Context) {
 // wait longer. When the store is gone the rest waits: it will be gone for them too.
 func (r *Recorder) write(ctx context.Context) bool {
 	for {
-		p := r.next()
-		if p == nil {
+		people := r.next()
+		if len(people) == 0 {
 			return true
 		}
-		err := r.record(ctx, p)
-		if ctx.Err() != nil {
+		if !r.record(ctx, people) {
 			return false
 		}
-		if err != nil {
-			r.log.WarnContext(ctx, "who was seen could not be stored; it is tried again", "error", err)
-			r.done(p, false)
-			return false
-		}
-		r.done(p, true)
 	}
 }
 
-func (r *Recorder) next() *token.Principal {
+func (r *Recorder) next() []*token.Principal {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	var out []*token.Principal
 	for _, p := range r.pending {
-		return p
+		if out = append(out, p); len(out) == maxTogether {
+			break
+		}
 	}
-	return nil
+	return out
 }
 
-// done takes somebody off the list, unless a newer token came meanwhile or it has
-// to be tried again.
-func (r *Recorder) done(p *token.Principal, stored bool) {
-	key := person{p.Issuer, p.Subject}
+// done takes people off the list, unless a newer token came meanwhile.
+func (r *Recorder) done(people ...*token.Principal) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !stored {
-		return
+	for _, p := range people {
+		key := person{p.Issuer, p.Subject}
+		if r.pending[key] == p {
+			delete(r.pending, key)
+		}
+		if len(r.handled) >= maxHandled {
+			clear(r.handled)
+		}
+		r.handled[key] = p.IssuedAt
 	}
-	if r.pending[key] == p {
-		delete(r.pending, key)
-	}
-	if len(r.handled) >= maxHandled {
-		clear(r.handled)
-	}
-	r.handled[key] = p.IssuedAt
 }
 
-// record stores what a token says of its bearer, unless all of it is known.
-func (r *Recorder) record(ctx context.Context, p *token.Principal) error {
+// record stores what tokens say of their bearers, unless all of it is known, and
+// reports whether nothing has to be tried again.
+func (r *Recorder) record(ctx context.Context, people []*token.Principal) bool {
 	set := r.registry.Snapshot().Access
+	all := make([]registry.Seen, 0, len(people))
+	for _, p := range people {
+		if s := r.seen(p); !same(set, &s) {
+			all = append(all, s)
+		}
+	}
+	if len(all) == 0 {
+		r.done(people...)
+		return true
+	}
+	err := r.registry.SeenUsers(ctx, all)
+	if err == nil {
+		r.done(people...)
+		return true
+	}
+	if len(people) == 1 {
+		return r.failed(ctx, people[0], err)
+	}
+	for _, p := range people { // one may keep the others from being stored
+		if !r.record(ctx, []*token.Principal{p}) {
+			return false
+		}
+	}
+	return true
+}
+
+// failed tells why somebody was not stored. Whom the registry does not take is
+// passed over; when the store is at fault it is tried again.
+func (r *Recorder) failed(ctx context.Context, p *token.Principal, err error) (passedOver bool) {
+	switch {
+	case ctx.Err() != nil:
+		return false
+	case fault.From(err).Kind == fault.Unprocessable:
+		r.log.WarnContext(ctx, "a bearer of a valid token cannot be kept as a user", "issuer", p.Issuer, "error", err)
+		r.done(p)
+		return true
+	default:
+		r.log.WarnContext(ctx, "who was seen could not be stored; it is tried again", "error", err)
+		return false
+	}
+}
+
+// seen is what a token says of its bearer.
+func (r *Recorder) seen(p *token.Principal) registry.Seen {
 	s := registry.Seen{
 		Issuer: p.Issuer, Subject: p.Subject, Username: p.Username, Email: p.Email, EmailVerified: p.EmailVerified,
-		Primary: p.Issuer == r.config.Primary, Groups: r.groups(set, p), IssuedAt: p.IssuedAt,
+		Primary: p.Issuer == r.config.Primary, Admits: r.config.Admits, IssuedAt: p.IssuedAt,
 	}
 	if s.IssuedAt.IsZero() {
-		s.IssuedAt = r.config.Clock() // RFC 7519 does not demand iat
+		s.IssuedAt = r.config.Clock()
 	}
-	if same(set, &s) {
-		return nil
+	if p.Groups != nil { // a token without the claim says nothing of groups
+		if s.Groups = r.config.Names(p); s.Groups == nil {
+			s.Groups = []string{}
+		}
 	}
-	return r.registry.SeenUser(ctx, s)
-}
-
-// groups are the names of the groups to be stored: those that are there, and
-// those that the provider may create. It is nil when the token has no groups
-// claim, which changes nothing.
-func (r *Recorder) groups(set *access.Set, p *token.Principal) []string {
-	if p.Groups == nil {
-		return nil
-	}
-	names := r.config.Names([]string{}, p)
-	names = slices.DeleteFunc(names, func(name string) bool {
-		return set.GroupByName(name) == nil && !r.config.Admits(name)
-	})
-	slices.Sort(names)
-	return slices.Compact(names)
+	return s
 }
 
 // same reports whether the register says already, and has been told lately, what
 // a token says.
 func same(set *access.Set, s *registry.Seen) bool {
 	u := set.UserOf(s.Issuer, s.Subject)
-	if u == nil || u.Username != s.Username || u.Email != s.Email || s.IssuedAt.Sub(u.SyncedAt) >= settled {
+	if u == nil || u.Username != s.Username || s.Email != "" && u.Email != s.Email || s.IssuedAt.Sub(u.SyncedAt) >= settled {
 		return false
 	}
 	if s.Groups == nil {
 		return true
 	}
-	var stored []string
+	var stored, said []access.ID
 	for m := range set.GroupsOf(u.ID) {
-		if g := set.Group(m.Group); m.Source == access.SourceSync && g != nil {
-			stored = append(stored, g.Name)
+		if m.Source == access.SourceSync {
+			stored = append(stored, m.Group)
 		}
 	}
-	slices.Sort(stored)
-	return slices.Equal(stored, s.Groups)
+	for _, name := range s.Groups {
+		g := set.GroupByName(name)
+		switch {
+		case g != nil && g.Name != access.Everyone:
+			said = append(said, g.ID)
+		case g == nil && s.Admits(name):
+			return false
+		}
+	}
+	order := func(a, b access.ID) int { return bytes.Compare(a[:], b[:]) }
+	slices.SortFunc(stored, order)
+	slices.SortFunc(said, order)
+	return slices.Equal(stored, said)
 }

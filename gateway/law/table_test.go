@@ -76,6 +76,7 @@ var rooms = []room{
 	{path: "connectors/postgres", tree: true, layer: 3},
 	{path: "gateway/fanout", tree: true, layer: 3, never: []string{"gateway/authn/devissuer"}},
 	{path: "gateway/transform", layer: 3},
+	{path: "gateway/idpsync", layer: 3},
 
 	// L4: the line.
 	{path: "gateway/pipeline", layer: 4, never: []string{
