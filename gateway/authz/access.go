@@ -5,6 +5,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/muster-fleet/muster/gateway/authn"
@@ -123,6 +124,29 @@ func deactivated() error {
 	return fault.New(fault.Unauthenticated, "user_deactivated", "this user is deactivated; an administrator can activate them")
 }
 
+// Again is the caller as of now, for calls that outlast a moment. Its errors are
+// Who's, and 401 invalid_token for a token that has ended since, or was revoked.
+func (w *Who) Again() (Who, error) {
+	if w.access == nil {
+		return Who{}, nil // who may nothing may nothing later either
+	}
+	c := authn.Caller{Principal: w.principal, Personal: w.personal}
+	now, ends := w.access.now(), w.principal.Expires
+	if w.personal != nil {
+		t := w.access.snapshots().Access.Token(w.personal.ID)
+		if t == nil || !t.RevokedAt.IsZero() {
+			return Who{}, fault.New(fault.Unauthenticated, token.CodeInvalid, "the token was revoked")
+		}
+		c.Personal = t
+	}
+	if !ends.IsZero() && !now.Before(ends) {
+		return Who{}, fault.New(fault.Unauthenticated, token.CodeInvalid, "the token has expired")
+	}
+	again, err := w.access.Who(c)
+	again.plain, again.reading = w.plain, w.reading
+	return again, err
+}
+
 // isAdmin looks for Admin among stored memberships and what the role mapping
 // gives; claims alone make nobody an administrator.
 func (w *Who) isAdmin(set *access.Set) bool {
@@ -212,8 +236,11 @@ func (w *Who) MaySome(typ string) bool {
 			}
 		}
 	}
-	// An administrator's token may be narrowed to resources of the type.
-	return w.admin && !w.plain && w.personal != nil && slices.ContainsFunc(w.personal.Scopes, func(s string) bool { return scopeType(s) == typ })
+	return w.personal != nil && slices.ContainsFunc(w.personal.Scopes, func(s string) bool {
+		t, id, ok := strings.Cut(s, ":")
+		// Of an administrator, or of who was granted everything of the type.
+		return ok && t == typ && w.May(typ, id)
+	})
 }
 
 // WithoutAdmin is the caller without the power of administrators.

@@ -7,9 +7,13 @@ import (
 // Markdown is the table for the reference.
 func (t *Table) Markdown() string {
 	var b strings.Builder
-	b.WriteString("| endpoint | needs | tokens | notes |\n|---|---|---|---|\n")
+	b.WriteString("| endpoint | needs | tokens | changes | notes |\n|---|---|---|---|---|\n")
 	for _, e := range t.list {
-		b.WriteString("| `" + e.Key + "` | " + e.Need.words() + " | " + e.tokens() + " | " + e.notes() + " |\n")
+		changes := "yes"
+		if e.reads() || e.Need.IsPublic() {
+			changes = "no"
+		}
+		b.WriteString("| `" + e.Key + "` | " + e.Need.words() + " | " + e.tokens() + " | " + changes + " | " + e.notes() + " |\n")
 	}
 	return b.String()
 }
@@ -83,13 +87,16 @@ func (e *Endpoint) notes() string {
 // Markdown is the table of types for the reference.
 func (t *Types) Markdown() string {
 	var b strings.Builder
-	b.WriteString("| resource type | is | resource id | all by `*` |\n|---|---|---|---|\n")
+	b.WriteString("| resource type | is | resource id | all by `*` | without the grant |\n|---|---|---|---|---|\n")
 	for _, one := range t.list {
-		all := "no"
+		all, refusal := "no", "404 "+codeNotFound
 		if one.Wildcard {
 			all = "yes"
 		}
-		b.WriteString("| `" + one.Key + "` | " + one.Description + " | " + one.IDFormat + " | " + all + " |\n")
+		if one.Missing == nil {
+			refusal = "403 " + one.Code
+		}
+		b.WriteString("| `" + one.Key + "` | " + one.Description + " | " + one.IDFormat + " | " + all + " | " + refusal + " |\n")
 	}
 	return b.String()
 }

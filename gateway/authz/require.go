@@ -1,6 +1,8 @@
 package authz
 
 import (
+	"slices"
+
 	"github.com/muster-fleet/muster/proto/fault"
 )
 
@@ -28,6 +30,9 @@ func (w *Who) Require(e *Endpoint, param func(name string) string) (Pass, error)
 		if w.Admin() {
 			return Pass{}, nil
 		}
+		if w.admin && !w.plain {
+			return Pass{}, needsScope()
+		}
 		return Pass{}, Refused()
 	case needGrant:
 		if w.Admin() {
@@ -39,7 +44,10 @@ func (w *Who) Require(e *Endpoint, param func(name string) string) (Pass, error)
 			}
 		}
 		if e.Need.creator {
-			return Pass{CreatorOnly: true}, w.mayChange()
+			return Pass{CreatorOnly: true}, w.mayOwn(&e.Need.any[0])
+		}
+		if w.personal != nil && w.ownerMay(e, param) {
+			return Pass{}, needsScope()
 		}
 		return Pass{}, w.refuse(e, param)
 	case needNothing:
@@ -53,7 +61,46 @@ func (w *Who) mayChange() error {
 	if w.reading || w.scoped("", "") {
 		return nil
 	}
-	return fault.New(fault.Denied, CodeInsufficientScope, "this call takes a login, or a personal access token with the scope %q", ScopeAdmin)
+	return needsScope()
+}
+
+// mayOwn refuses a personal access token that is for something else than the
+// resource which a creator's own are parts of.
+func (w *Who) mayOwn(p *Pair) error {
+	if w.scoped(p.Type, p.ID) {
+		return nil
+	}
+	return needsScope()
+}
+
+func needsScope() error {
+	return fault.New(fault.Denied, CodeInsufficientScope, "the scopes of this personal access token do not reach so far; log in, or make a token with other scopes")
+}
+
+// ownerMay reports whether nothing but the scopes of a personal access token keeps
+// its owner from a call about something that the token lets them see.
+func (w *Who) ownerMay(e *Endpoint, param func(string) string) bool {
+	if !w.sees(e, param) {
+		return false
+	}
+	owner := *w
+	owner.personal = nil
+	return owner.Admin() || slices.ContainsFunc(e.Need.any, func(p Pair) bool { return owner.mayPair(&p, param) })
+}
+
+// sees reports whether the caller may read what a request is about. Coarse rights,
+// whose refusal tells nothing, are seen by everybody.
+func (w *Who) sees(e *Endpoint, param func(string) string) bool {
+	about := e.Sees
+	if about == nil {
+		about = &e.Need.any[0]
+	}
+	if w.access.types.byKey[about.Type].Missing == nil {
+		return true
+	}
+	reader := *w
+	reader.reading = true
+	return reader.mayPair(about, param)
 }
 
 // mayPair reports whether the caller may reach the resource that a request is

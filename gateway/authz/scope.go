@@ -49,15 +49,6 @@ func (w *Who) scopeReaches(scope, typ, id string) bool {
 	return implied && rest[1:] == also
 }
 
-// scopeType is the type of a scope of one resource, else "".
-func scopeType(scope string) string {
-	typ, _, ok := strings.Cut(scope, ":")
-	if !ok {
-		return ""
-	}
-	return typ
-}
-
 // CheckScopes returns scopes as a token is to keep them, in the order given, each
 // once. What is no scope is 422 bad_scope; what the caller may not themselves is
 // 403 scope_denied. There has to be at least one.

@@ -20,12 +20,27 @@ var update = flag.Bool("update", false, "write the reference's tables anew")
 
 const referenceFile = "../../docs/reference/access-endpoints.md"
 
+const preface = `# What every endpoint needs
+
+Made from the tables in ` + "`gateway/authz`; `go test ./authz -update`" + ` writes it anew.
+Who may do everything is a member of the group Admin. [What access is](access-model.md) tells what groups and grants are.
+
+- **needs**: "a valid token" is one of a user who is not deactivated. A parameter in braces is a part of the path, or a field of
+  the message.
+- **tokens**: which tokens are taken where ` + "`auth.managementAudience`" + ` is set. "any" takes those for the service alone as well;
+  "of a login" refuses personal access tokens with 403 ` + "`login_token_required`" + `; "management, or a service account's" takes those
+  for the service alone from a client's service account that has the grant itself.
+- **changes**: a personal access token with the scope ` + "`read`" + ` is taken where it says no. What its scopes keep it from is 403
+  ` + "`insufficient_scope`" + `, where it may see what it asks about.
+- HEAD is asked for like GET. A method that a path does not take is 405 for whoever has a valid token, and a path that is not
+  written plainly, such as ` + "`//x`" + `, is 404 like any that does not exist.
+
+`
+
 // The page is the table: nobody keeps it by hand.
 func TestReferenceIsTheCode(t *testing.T) {
 	name := filepath.FromSlash(referenceFile)
-	want := "# What every endpoint needs\n\nMade from the tables in `gateway/authz`; `go test ./authz -update` writes it anew.\n" +
-		"Who may do everything is a member of the group Admin. [Access](access-api.md) tells what groups and grants are.\n\n" +
-		table(t).Markdown() + "\n" + types(t).Markdown()
+	want := preface + table(t).Markdown() + "\n## Resource types\n\n" + types(t).Markdown()
 	if *update {
 		if err := os.WriteFile(name, []byte(want), 0o600); err != nil {
 			t.Fatal(err)

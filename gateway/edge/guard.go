@@ -124,7 +124,7 @@ func decidePlain(c authn.Caller, e *authz.Endpoint, param func(string) string, w
 	granted := who.WithoutAdmin()
 	pass, err := granted.Require(e, param)
 	switch {
-	case err == nil && isServiceAccount(c.Principal):
+	case err == nil && !pass.CreatorOnly && isServiceAccount(c.Principal):
 		return granted, pass, nil
 	case err != nil && !who.Admin():
 		// Whom another token would not help is told which right is missing rather
@@ -144,6 +144,12 @@ func isServiceAccount(p *token.Principal) bool {
 
 func callerOf(c authn.Caller, actor registry.Actor, who authz.Who, pass authz.Pass) rest.Caller {
 	actor.Subject, actor.Issuer, actor.Username = c.Principal.Subject, c.Principal.Issuer, c.Principal.Username
+	if u := who.User(); u != nil {
+		actor.User = u.ID.String()
+	}
+	if c.Personal != nil {
+		actor.Token = c.Personal.ID.String()
+	}
 	return rest.Caller{Actor: actor, Who: who, Pass: pass, Principal: c.Principal, TokenDigest: sha256.Sum256([]byte(c.Token))}
 }
 

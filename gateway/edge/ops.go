@@ -19,6 +19,8 @@ type Check struct {
 	// Degrades marks a condition that is told but keeps the gateway ready: it can
 	// still answer filter requests.
 	Degrades bool
+	// Detail, when not nil, is shown beside the outcome, as JSON.
+	Detail func() any
 }
 
 // checkTimeout bounds all readiness checks of one request together.
@@ -48,6 +50,8 @@ func Ops(gatherer prometheus.Gatherer, drain *Drain, checks []Check, withPprof b
 type readiness struct {
 	Status string            `json:"status"`
 	Checks map[string]string `json:"checks"`
+	// Details hold more of some checks.
+	Details map[string]any `json:"details,omitempty"`
 }
 
 func ready(w http.ResponseWriter, r *http.Request, drain *Drain, checks []Check) {
@@ -63,6 +67,12 @@ func ready(w http.ResponseWriter, r *http.Request, drain *Drain, checks []Check)
 	}
 	for _, c := range checks {
 		err := c.Probe(ctx)
+		if c.Detail != nil {
+			if out.Details == nil {
+				out.Details = map[string]any{}
+			}
+			out.Details[c.Name] = c.Detail()
+		}
 		switch {
 		case err == nil:
 			out.Checks[c.Name] = "ok"

@@ -8,6 +8,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/muster-fleet/muster/proto/fault"
@@ -42,27 +45,63 @@ func API(version string, cfg FilterConfig, d FilterDeps, routes ...Route) http.H
 	d.Gate.must(infoPath)
 	mux.Handle(infoPath, prompt(infoHandler(version, d.Snapshot)))
 	for _, r := range routes {
-		mux.Handle(r.Pattern, prompt(counted(r.Handler, d.Drain, d.Metrics.endpoint(r.Endpoint))))
+		h := prompt(&counted{r.Handler, d.Drain, d.Metrics.endpoint(r.Endpoint)})
+		mux.Handle(r.Pattern, h)
+		bare, below := strings.CutSuffix(r.Pattern, "/")
+		if below && !slices.ContainsFunc(routes, func(o Route) bool { return o.Pattern == bare }) {
+			mux.Handle(bare, h) // else a ServeMux redirects to the path with the slash
+		}
 	}
-	mux.Handle("/", prompt(notFound(d.Gate.guard("/"))))
-	return mux
+	nothing := prompt(notFound(d.Gate.guard("/")))
+	mux.Handle("/", nothing)
+	return &plainPaths{mux, nothing}
+}
+
+// plainPaths keeps a ServeMux from redirecting what is not written plainly, such as
+// //x and /a/../x: a redirect tells strangers where something is, and has callers
+// send their tokens again. No route takes such a path.
+type plainPaths struct {
+	mux   *http.ServeMux
+	other http.Handler
+}
+
+func (p *plainPaths) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !plainPath(r.URL.EscapedPath()) {
+		p.other.ServeHTTP(w, r)
+		return
+	}
+	p.mux.ServeHTTP(w, r)
+}
+
+// plainPath reports whether a path is written as a route's: rooted, and without
+// empty segments and dots.
+func plainPath(s string) bool {
+	if s == "" || s[0] != '/' {
+		return false
+	}
+	clean := path.Clean(s)
+	return clean == s || len(clean)+1 == len(s) && s[len(s)-1] == '/'
 }
 
 // counted counts a route's requests and takes part in draining.
-func counted(next http.Handler, drain *Drain, m *endpointMetrics) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		start := time.Now()
-		if err := drain.Begin(); err != nil {
-			e := fault.From(err)
-			e.WriteProblem(w)
-			m.done(e.Kind.HTTPStatus(), start)
-			return
-		}
-		defer drain.End()
-		rec := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
-		next.ServeHTTP(rec, r)
-		m.done(rec.status, start)
-	})
+type counted struct {
+	next  http.Handler
+	drain *Drain
+	m     *endpointMetrics
+}
+
+func (c *counted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	if err := c.drain.Begin(); err != nil {
+		e := fault.From(err)
+		e.WriteProblem(w)
+		c.m.done(e.Kind.HTTPStatus(), start)
+		return
+	}
+	defer c.drain.End()
+	rec := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
+	c.next.ServeHTTP(rec, r)
+	c.m.done(rec.status, start)
 }
 
 // statusRecorder remembers the status of an answer.
@@ -112,6 +151,8 @@ func ListenHTTP(ctx context.Context, addr string, tlsConfig *tls.Config, h http.
 		srv: &http.Server{
 			Handler: h, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+			// OPTIONS * is asked like everything else.
+			DisableGeneralOptionsHandler: true,
 		},
 	}, nil
 }

@@ -53,14 +53,17 @@ func boundUnread(w http.ResponseWriter) {
 }
 
 // prompt answers without waiting for bodies that a handler did not read.
-func prompt(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength != 0 {
-			w = &promptWriter{ResponseWriter: w}
-		}
-		next.ServeHTTP(w, r)
-		linger(w, r)
-	})
+func prompt(next http.Handler) http.Handler { return &prompted{next} }
+
+// prompted is no function so that what is mounted behind it can be found.
+type prompted struct{ next http.Handler }
+
+func (p *prompted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		w = &promptWriter{ResponseWriter: w}
+	}
+	p.next.ServeHTTP(w, r)
+	linger(w, r)
 }
 
 // promptWriter calls boundUnread before the answer's head.

@@ -334,7 +334,7 @@ func TestCheckAndFunctions(t *testing.T) {
 	}
 	g.refused(g.as("admin", "POST", rulesPath+":check", `{"principal":{"username":"a"},"data":[]}`), http.StatusBadRequest, "invalid_request")
 	g.refused(g.as("admin", "POST", rulesPath+":check", `{"principal":{"username":"a"},"parameters":{"type":"nodes"},"data":[{}]}`), http.StatusBadRequest, "invalid_request")
-	g.refused(g.as("loader", "POST", rulesPath+":check", `{}`), http.StatusForbidden, "denied")
+	g.refused(g.as("loader", "POST", rulesPath+":check", `{}`), http.StatusForbidden, "explain_denied")
 
 	functions := "/api/graph-access-rule/functions/"
 	if got := g.as("alice", "GET", functions+"12", ""); got.status != http.StatusNoContent {

@@ -153,6 +153,14 @@ func (g *GRPC) Watch(_ *registryv1.WatchRequest, stream registryv1.Registry_Watc
 				case snap.Revision == sent:
 					continue // read anew, and nothing has changed
 				}
+				if sent >= 0 {
+					// What a watcher may see, and whether at all, changes as the fleet does.
+					again, err := who.Again()
+					if err != nil {
+						return err
+					}
+					who.Who = again
+				}
 				sent = snap.Revision
 				if err := stream.Send(g.s.picture(snap, &who)); err != nil {
 					return fault.New(fault.Cancelled, "cancelled", "the watcher went away").Wrap(err)

@@ -148,17 +148,26 @@ func (a *API) path(pattern string, ops map[string]Operation) http.Handler {
 			Code: "method_not_allowed", Detail: "this path takes " + allow,
 		})
 	})
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		method := r.Method
-		if method == http.MethodHead {
-			method = http.MethodGet // net/http leaves the body out
-		}
-		if h := byMethod[method]; h != nil {
-			h.ServeHTTP(w, r)
-			return
-		}
-		other.ServeHTTP(w, r)
-	})
+	return &onePath{byMethod, other}
+}
+
+// onePath answers the methods of one path. It is no function so that what is
+// mounted can be found.
+type onePath struct {
+	byMethod map[string]http.Handler
+	other    http.Handler
+}
+
+func (m *onePath) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet // net/http leaves the body out
+	}
+	if h := m.byMethod[method]; h != nil {
+		h.ServeHTTP(w, r)
+		return
+	}
+	m.other.ServeHTTP(w, r)
 }
 
 // refuse answers an error as a problem, and logs what is not the caller's.
