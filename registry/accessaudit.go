@@ -11,8 +11,8 @@ import (
 	"github.com/muster-fleet/muster/registry/access"
 )
 
-// The names of actions of access control in the audit log: the prior system's
-// where it had one.
+// The names of actions of access control in the audit log. Those that other systems
+// of groups and grants have as well are called as they are there.
 const (
 	ActionGroupCreated        = "user_group.created"
 	ActionGroupUpdated        = "user_group.updated"

@@ -163,7 +163,7 @@ func (t accessTown) questions(n int, d *access.Delta) []accessQuestion {
 	return all
 }
 
-// accessTables is the way of the prior system: statements for each check.
+// accessTables is the way without a set in memory: statements for each check.
 type accessTables struct {
 	groups, grant, both *sql.Stmt
 	admin, everyone     string
@@ -242,7 +242,7 @@ func appendAll(ctx context.Context, c *duckdb.Connector, table string, rows [][]
 }
 
 // once asks for admins apart in nothing: Admin has no members here, so that the
-// prior system's shortest way is compared.
+// shortest way by statements is compared.
 func (t *accessTables) once(ctx context.Context, q *accessQuestion) (bool, error) {
 	return found(t.both.QueryRowContext(ctx, q.id, q.typ, t.everyone, q.who.User.ID.String()))
 }
