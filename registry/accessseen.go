@@ -29,8 +29,8 @@ type Seen struct {
 	// Groups are the names of all groups that the claim gives, after mapping; nil
 	// when there was no claim. Everyone is passed over.
 	Groups []string
-	// Admits, unless nil, says which of Groups are made when there are none of that
-	// name; nil has all made.
+	// Admits says which of Groups are made when there are none of that name; nil
+	// has none made.
 	Admits func(name string) bool
 	// IssuedAt is the token's iat, or when the identity provider was asked.
 	IssuedAt time.Time
@@ -50,16 +50,7 @@ func (s *Service) SeenUser(ctx context.Context, seen Seen) error {
 // SeenUsers is SeenUser for many, in as few transactions as may be. What cannot be
 // kept is left out and told; the rest is kept all the same.
 func (s *Service) SeenUsers(ctx context.Context, all []Seen) error {
-	var bad []error
-	fresh := make([]Seen, 0, len(all))
-	for _, one := range newestOf(all) {
-		switch news, err := s.news(&one); {
-		case err != nil:
-			bad = append(bad, err)
-		case news:
-			fresh = append(fresh, one)
-		}
-	}
+	fresh, bad := s.freshOf(ctx, newestOf(all))
 	for chunk := range slices.Chunk(fresh, maxSeen) {
 		err := s.changeAccessWithin(ctx, accessTimeout, Muster(), false, func(x *decision) error {
 			for i := range chunk {
@@ -100,8 +91,41 @@ func newestOf(all []Seen) []Seen {
 	return out
 }
 
-// news reports whether there is anything to keep, over the snapshot at hand: what
-// others have done meanwhile can only be newer.
+// freshOf are those that there is anything to keep of, and what is wrong with
+// others. What is news over the snapshot at hand the transaction decides anew. What
+// is none may be some to another replica, of which this one has not heard yet: it
+// is asked again over what the store has by then.
+func (s *Service) freshOf(ctx context.Context, all []Seen) (fresh []Seen, bad []error) {
+	fresh, known, bad := s.sift(all)
+	if len(known) == 0 {
+		return fresh, bad
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.opts.WriteTimeout)
+	defer cancel()
+	if err := s.refresh(ctx); err != nil {
+		return fresh, append(bad, err)
+	}
+	again, _, worse := s.sift(known)
+	return append(fresh, again...), append(bad, worse...)
+}
+
+// sift parts those that the snapshot at hand has news of from those that it knows
+// all of, and tells what is wrong with the rest.
+func (s *Service) sift(all []Seen) (fresh, known []Seen, bad []error) {
+	for _, one := range all {
+		switch news, err := s.news(&one); {
+		case err != nil:
+			bad = append(bad, err)
+		case news:
+			fresh = append(fresh, one)
+		default:
+			known = append(known, one)
+		}
+	}
+	return fresh, known, bad
+}
+
+// news reports whether there is anything to keep, over the snapshot at hand.
 func (s *Service) news(seen *Seen) (bool, error) {
 	if err := checkSeen(seen); err != nil {
 		return false, err
@@ -136,8 +160,10 @@ func (x *decision) see(seen *Seen) error {
 		byEmail = x.set.UnboundByEmail(access.FoldEmail(email))
 	}
 	known := x.set.UserOf(seen.Issuer, seen.Subject)
-	if known != nil && byEmail != nil && !byEmail.Active {
-		byEmail = nil // who was shut out by that record is not to be let in through another
+	if known != nil && byEmail != nil && (!byEmail.Active || !seen.newer(known)) {
+		// Who was shut out by that record is not to be let in through another; and what
+		// an old token proves may not be theirs any more.
+		byEmail = nil
 	}
 	var now access.User
 	var part access.Delta
@@ -294,7 +320,7 @@ func (x *decision) wanted(seen *Seen) (map[access.ID]bool, error) {
 			out[g.ID] = true
 			continue
 		}
-		if seen.Admits != nil && !seen.Admits(name) || access.CheckGroupName(name) != nil {
+		if seen.Admits == nil || !seen.Admits(name) || access.CheckGroupName(name) != nil {
 			continue
 		}
 		g, err := x.newGroup(name, "", CreatedBySync, false)

@@ -29,7 +29,9 @@ func (s Source) String() string { return string(s) }
 
 // FoldEmail is what e-mail addresses and usernames are compared by: without white
 // space around it, and with each character in one case, whatever the language.
-// Characters that only look alike stay apart. Folding twice changes nothing.
+// Characters that only look alike stay apart, and so do the two beyond ASCII that
+// Unicode folds into it, the Kelvin sign and the long s: an address with one of them
+// is another mailbox. Folding twice changes nothing.
 func FoldEmail(email string) string {
 	email = strings.TrimSpace(email)
 	if !utf8.ValidString(email) {
@@ -39,11 +41,14 @@ func FoldEmail(email string) string {
 }
 
 // fold is one character for all that differ in case alone, by Unicode's simple
-// case folding: the lower case of the least of them.
+// case folding, ASCII and the rest apart: the lower case of the least of them.
 func fold(r rune) rune {
 	least := r
 	for o := unicode.SimpleFold(r); o != r; o = unicode.SimpleFold(o) {
 		least = min(least, o)
+	}
+	if least <= unicode.MaxASCII && r > unicode.MaxASCII {
+		return r
 	}
 	lower := unicode.ToLower(least)
 	for o := unicode.SimpleFold(least); o != least; o = unicode.SimpleFold(o) {

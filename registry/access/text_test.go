@@ -13,7 +13,7 @@ func TestFoldEmail(t *testing.T) {
 		{"alice@example.org", "ALICE@example.org", " Alice@Example.ORG\t"},
 		{"straße@example.org", "STRAẞE@example.org"},
 		{"σίσυφος@example.org", "ΣΊΣΥΦΟΣ@EXAMPLE.ORG"},
-		{"kelvin@example.org", "\u212Aelvin@example.org"},
+		{"kelvin@example.org", "KELVIN@example.org"},
 		{"", " "},
 	}
 	for i, of := range same {
@@ -27,7 +27,7 @@ func TestFoldEmail(t *testing.T) {
 		}
 	}
 	// An attacker's address that would become another's in some upper or lower case.
-	for _, pair := range [][2]string{{"mıke@example.org", "mike@example.org"}, {"İ@example.org", "i@example.org"}, {"ﬀ@x", "ff@x"}, {"a\xff@x", "a\xfe@x"}, {"a\xff@x", "a\ufffd@x"}} {
+	for _, pair := range [][2]string{{"mıke@example.org", "mike@example.org"}, {"İ@example.org", "i@example.org"}, {"\u212Aelvin@example.org", "kelvin@example.org"}, {"\u017Fam@example.org", "sam@example.org"}, {"ﬀ@x", "ff@x"}, {"a\xff@x", "a\xfe@x"}, {"a\xff@x", "a\ufffd@x"}} {
 		if FoldEmail(pair[0]) == FoldEmail(pair[1]) {
 			t.Errorf("%q and %q are the same", pair[0], pair[1])
 		}
@@ -35,6 +35,20 @@ func TestFoldEmail(t *testing.T) {
 	if got := FoldEmail("Alice@EXAMPLE.org"); got != "alice@example.org" {
 		t.Errorf("folded to %q", got)
 	}
+}
+
+// sameLetters is strings.EqualFold, except that nothing else becomes ASCII.
+func sameLetters(a, b string) bool {
+	x, y := []rune(a), []rune(b)
+	if len(x) != len(y) || !strings.EqualFold(a, b) {
+		return false
+	}
+	for i := range x {
+		if (x[i] <= unicode.MaxASCII) != (y[i] <= unicode.MaxASCII) {
+			return false
+		}
+	}
+	return true
 }
 
 // Folding is what strings.EqualFold compares by, and is done once for all.
@@ -45,7 +59,7 @@ func TestFoldEmailIsEqualFold(t *testing.T) {
 		if folded := FoldEmail(a); FoldEmail(folded) != folded {
 			t.Fatalf("%q is %q, which is %q", a, folded, FoldEmail(folded))
 		}
-		if want := strings.EqualFold(strings.TrimSpace(a), strings.TrimSpace(b)); (FoldEmail(a) == FoldEmail(b)) != want {
+		if want := sameLetters(strings.TrimSpace(a), strings.TrimSpace(b)); (FoldEmail(a) == FoldEmail(b)) != want {
 			t.Fatalf("%q and %q are %q and %q", a, b, FoldEmail(a), FoldEmail(b))
 		}
 	})

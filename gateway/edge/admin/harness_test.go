@@ -93,7 +93,7 @@ func (b *bench) see(name string, groups []string) {
 	b.t.Helper()
 	err := b.svc.SeenUser(context.WithoutCancel(b.t.Context()), registry.Seen{
 		Issuer: issuer, Subject: name, Username: name, Email: name + "@example.org", EmailVerified: true, Primary: true,
-		Groups: groups, IssuedAt: time.Now(),
+		Groups: groups, Admits: func(string) bool { return true }, IssuedAt: time.Now(),
 	})
 	if err != nil {
 		b.t.Fatal(err)

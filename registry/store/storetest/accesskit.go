@@ -25,9 +25,12 @@ const issuer = "https://issuer"
 func tokenBy(name string, minute int, groups ...string) registry.Seen {
 	return registry.Seen{
 		Issuer: issuer, Subject: "sub-" + name, Username: name, Email: name + "@example.org", EmailVerified: true,
-		Primary: true, Groups: groups, IssuedAt: noon.Add(time.Duration(minute) * time.Minute),
+		Primary: true, Groups: groups, Admits: anyName, IssuedAt: noon.Add(time.Duration(minute) * time.Minute),
 	}
 }
+
+// anyName admits groups of every name.
+func anyName(string) bool { return true }
 
 // see must succeed; it returns the user.
 func see(t testing.TB, s *registry.Service, seen registry.Seen) *access.User {

@@ -251,6 +251,7 @@ func (m *naive) see(subject, email, name string, verified bool, minute int, grou
 		made = nil
 	}
 	fresh := u == nil
+	newer := fresh || minute > u.synced && (groups != nil || minute > u.edited)
 	switch {
 	case fresh && made != nil:
 		u = made
@@ -258,7 +259,7 @@ func (m *naive) see(subject, email, name string, verified bool, minute int, grou
 	case fresh:
 		u = &someone{bound: subject, active: true, synced: -1000, edited: m.minute, tokens: map[string]bool{}}
 		m.users = append(m.users, u)
-	case made != nil && made.active:
+	case made != nil && made.active && newer:
 		for group, have := range m.members[made] {
 			for source := range have {
 				m.sources(u, group)[source] = true
@@ -270,7 +271,7 @@ func (m *naive) see(subject, email, name string, verified bool, minute int, grou
 		made = nil
 	}
 	before := u.name + u.email
-	if newer := minute > u.synced && (groups != nil || minute > u.edited); fresh || newer {
+	if newer {
 		u.name, u.email = name, ""
 		if verified {
 			u.email = email

@@ -60,6 +60,7 @@ func Run(t *testing.T, b Backend) {
 		{"Audit", auditTests()},
 		{"Service", serviceTests()},
 		{"AccessService", accessServiceTests()},
+		{"AccessAttacks", accessAttackTests()},
 		{"Following", followTests()},
 		{"Update", updateTests()},
 		{"Replicas", replicaTests()},
