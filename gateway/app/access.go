@@ -90,36 +90,46 @@ func (g *gateway) buildSync() error {
 	return nil
 }
 
-// ruleWriters is the group of "muster dev" whose members write rules: those with
-// the realm role of the development issuer's rule loader.
-const ruleWriters = "rule-writers"
+// devGroup is a group of "muster dev" whose members are those with a realm role of
+// the development issuer.
+type devGroup struct {
+	role, name, description string
+	typ, resource           string // what it is granted
+}
+
+func devGroups() []devGroup {
+	return []devGroup{
+		{devissuer.RoleRules, "rule-writers", "May write Graph Access Rules: rule transformations' clients.", authz.TypeGraphRules, authz.RulesWrite},
+		{devissuer.RoleScheduler, "schedulers", "May run every rule transformation: schedulers' clients.", authz.TypeRuleStep, authz.Wildcard},
+	}
+}
 
 // devMapping is the role mapping of "muster dev".
 func devMapping() map[string]string {
 	m := authz.DefaultMapping()
-	m["role:"+devissuer.RoleRules] = ruleWriters
+	for _, g := range devGroups() {
+		m["role:"+g.role] = g.name
+	}
 	return m
 }
 
-// seedRuleWriters makes the group of those who write rules, where it is not there.
-// One that somebody has made, and what it was granted or lost, is left alone.
-func seedRuleWriters(ctx context.Context, svc *registry.Service) error {
-	if svc.Snapshot().Access.GroupByName(ruleWriters) != nil {
-		return nil
-	}
-	group, err := svc.CreateGroup(ctx, registry.Muster(), access.Group{
-		Name: ruleWriters, Description: "May write Graph Access Rules: rule transformations' clients.",
-	}, registry.Change{})
-	if fault.Is(err, "group_exists") {
-		return nil
-	}
-	if err == nil {
-		_, err = svc.CreateGrant(ctx, registry.Muster(), access.Grant{
-			Group: group.ID, Type: authz.TypeGraphRules, Resource: authz.RulesWrite,
-		}, registry.Change{})
-	}
-	if err != nil {
-		return fmt.Errorf("the group %s: %w", ruleWriters, err)
+// seedDevGroups makes the groups of "muster dev" that are not there. One that
+// somebody has made, and what it was granted or lost, is left alone.
+func seedDevGroups(ctx context.Context, svc *registry.Service) error {
+	for _, g := range devGroups() {
+		if svc.Snapshot().Access.GroupByName(g.name) != nil {
+			continue
+		}
+		made, err := svc.CreateGroup(ctx, registry.Muster(), access.Group{Name: g.name, Description: g.description}, registry.Change{})
+		if fault.Is(err, "group_exists") {
+			continue
+		}
+		if err == nil {
+			_, err = svc.CreateGrant(ctx, registry.Muster(), access.Grant{Group: made.ID, Type: g.typ, Resource: g.resource}, registry.Change{})
+		}
+		if err != nil {
+			return fmt.Errorf("the group %s: %w", g.name, err)
+		}
 	}
 	return nil
 }

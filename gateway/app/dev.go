@@ -68,7 +68,7 @@ func Dev(ctx context.Context, base config.Config, o DevOptions, version string, 
 	if err != nil {
 		return errors.Join(err, issuer.Close())
 	}
-	if err := seedRuleWriters(ctx, g.registry); err != nil {
+	if err := seedDevGroups(ctx, g.registry); err != nil {
 		return errors.Join(err, g.abandon(ctx), issuer.Close())
 	}
 	if cfg.Rules.Enabled {

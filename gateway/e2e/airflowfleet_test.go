@@ -75,6 +75,8 @@ func newFleet(t *testing.T) *fleet {
 	}
 	f.serve(t)
 	t.Cleanup(func() { f.kill(t) })
+	f.group(t, "rule-writers", "graph_rules", "write")
+	f.group(t, "schedulers", "rule_step", "*")
 	f.worker = startTransformer(t, f)
 	f.front = f.between(t, "http://"+f.addr, f.seen)
 	f.realm = f.between(t, "http://"+issuer.Addr(), f.granted)
@@ -94,6 +96,8 @@ func (f *fleet) serve(t *testing.T) {
 		"MUSTER_AUTH_MANAGEMENTAUDIENCE=" + devissuer.ManagementAudience,
 		"MUSTER_AUTH_CLIENTID=" + devissuer.ClientGateway, "MUSTER_AUTH_CLIENTSECRET=" + devissuer.ClientGateway,
 		"MUSTER_TRANSFORMATIONS_SECRETSDIR=" + f.dir, "MUSTER_WORKERS_ALLOWEDCIDRS=127.0.0.0/8",
+		fmt.Sprintf(`MUSTER_ACCESS_ROLEMAPPING={"role:%s":"Admin","role:%s":"rule-writers","role:%s":"schedulers"}`,
+			devissuer.RoleAdmin, devissuer.RoleRules, devissuer.RoleScheduler),
 	}
 	cmd.Stderr = f.log
 	out, err := cmd.StdoutPipe()
@@ -111,6 +115,14 @@ func (f *fleet) serve(t *testing.T) {
 		}
 	}
 	t.Fatalf("the gateway does not listen:\n%s", f.log)
+}
+
+// group makes a group with a grant.
+func (f *fleet) group(t *testing.T, name, typ, resource string) {
+	t.Helper()
+	var made struct{ ID string }
+	f.call(t, http.MethodPost, "/api/admin/groups", fmt.Sprintf(`{"name":%q}`, name), &made)
+	f.call(t, http.MethodPost, "/api/admin/grants", fmt.Sprintf(`{"group_id":%q,"resource_type":%q,"resource_id":%q}`, made.ID, typ, resource), nil)
 }
 
 // kill ends the gateway without a word.

@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
@@ -39,6 +40,8 @@ type house struct {
 	source   *source
 	// url is the worker's; cert and key are what it shows.
 	url, cert, key string
+	// schedulers is the group of those who start runs, scheduler the user who does.
+	schedulers, scheduler string
 }
 
 func newHouse(t *testing.T) *house {
@@ -72,6 +75,7 @@ func (h *house) serve(t *testing.T, ca string) {
 		"MUSTER_AUTH_ISSUER=" + h.keycloak.Issuer(), "MUSTER_AUTH_AUDIENCE=muster", "MUSTER_AUTH_MANAGEMENTAUDIENCE=muster-admin",
 		"MUSTER_AUTH_CLIENTID=muster-gateway", "MUSTER_AUTH_CLIENTSECRETFILE=" + filepath.Join(h.secrets, "gateway"),
 		"MUSTER_TRANSFORMATIONS_SECRETSDIR=" + h.secrets, "MUSTER_WORKERS_ALLOWEDCIDRS=127.0.0.0/8", "MUSTER_WORKERS_CAFILE=" + ca,
+		`MUSTER_ACCESS_ROLEMAPPING={"role:muster-admin":"Admin","role:muster-rules-write":"rule-writers"}`,
 	}
 	cmd.Stderr = h.log
 	out, err := cmd.StdoutPipe()
@@ -202,6 +206,36 @@ func (s *source) saw() (worker.TransformRequest, *worker.Principal, string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.given, s.who, s.bearer
+}
+
+// group makes a group of Muster's with a grant and returns its id.
+func (h *house) group(t *testing.T, admin, name, typ, resource string) string {
+	t.Helper()
+	var made struct{ ID string }
+	body := h.must(t, http.StatusCreated, http.MethodPost, "/api/admin/groups", admin, fmt.Sprintf(`{"name":%q}`, name))
+	if err := json.Unmarshal([]byte(body), &made); err != nil {
+		t.Fatal(err)
+	}
+	h.must(t, http.StatusCreated, http.MethodPost, "/api/admin/grants", admin,
+		fmt.Sprintf(`{"group_id":%q,"resource_type":%q,"resource_id":%q}`, made.ID, typ, resource))
+	return made.ID
+}
+
+// user waits until somebody who has been here is stored, and returns their id.
+func (h *house) user(t *testing.T, token string) string {
+	t.Helper()
+	var me struct {
+		ID string `json:"user_id"`
+	}
+	for deadline := time.Now().Add(30 * time.Second); me.ID == ""; {
+		if err := json.Unmarshal([]byte(h.must(t, http.StatusOK, http.MethodGet, "/api/me", token, "")), &me); err != nil {
+			t.Fatal(err)
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("who was here is not stored")
+		}
+	}
+	return me.ID
 }
 
 // call makes one call of the gateway.

@@ -28,8 +28,10 @@ const (
 	ManagementAudience = "muster-admin"
 	// RoleAdmin is the realm role of the administrators.
 	RoleAdmin = "muster-admin"
-	// RoleRules is the realm role that opens the writing of rules and nothing else.
+	// RoleRules is the realm role of what writes rules.
 	RoleRules = "muster-rules-write"
+	// RoleScheduler is the realm role of what starts runs of rule transformations.
+	RoleScheduler = "muster-scheduler"
 )
 
 // account is a person or the service account of a client.
@@ -57,7 +59,7 @@ var clients = []client{
 	{id: ClientGraph, secret: ClientGraph, grants: []string{grantClient}},
 	{id: ClientGateway, secret: ClientGateway, grants: []string{grantClient, grantExchange}},
 	{id: ClientLoader, secret: ClientLoader, grants: []string{grantClient}, roles: []string{RoleRules}},
-	{id: ClientAirflow, secret: ClientAirflow, grants: []string{grantClient}, roles: []string{RoleAdmin}},
+	{id: ClientAirflow, secret: ClientAirflow, grants: []string{grantClient}, roles: []string{RoleScheduler}},
 }
 
 func names() []string {
