@@ -58,7 +58,7 @@ func VerifyAudit(
 			return audit.Report{}, err
 		}
 	}
-	store, err := openStore(ctx, cfg, keys, log)
+	store, err := openStore(ctx, cfg, keys, false, log)
 	if err != nil {
 		return audit.Report{}, err
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"time"
 
 	"google.golang.org/grpc"
 
@@ -47,14 +46,17 @@ func (g *gateway) buildEdge(ctx context.Context) error {
 	})
 	auditHandler := auditlog.Handler(auditlog.Deps{Registry: g.registry, Gate: g.gate.Guard, Logger: g.log})
 	frame := rest.API{Gate: g.gate.Guard, Logger: g.log}
-	api := edge.API(g.version, filterCfg, filterDeps, append(slices.Concat(g.transformations(), g.administration()),
+	api := edge.API(g.version, filterCfg, filterDeps, append(slices.Concat(
+		g.transformations(), g.administration(),
+		edge.HealthRoutes(g.gate, g.version, func() edge.Health { return g.canary.health(g.version) }),
+	),
 		edge.Route{Pattern: "/api/workers", Handler: handler, Endpoint: "workers"},
 		edge.Route{Pattern: "/api/workers/", Handler: handler, Endpoint: "workers"},
 		edge.Route{Pattern: auditlog.Root, Handler: auditHandler, Endpoint: "audit"},
 		edge.Route{Pattern: auditlog.Root + "/", Handler: auditHandler, Endpoint: "audit"},
 		edge.Route{Pattern: accessrules.ModelPath, Handler: ruleHandler, Endpoint: "graph-model"},
 		edge.Route{Pattern: accessrules.Root + "/", Handler: ruleHandler, Endpoint: "access-rules"},
-		edge.Route{Pattern: rest.OpenAPIPath, Handler: frame.Description(g.version, fleet.Describe, accessrules.Describe, transformations.Describe, auditlog.Describe, admin.Describe), Endpoint: "openapi"},
+		edge.Route{Pattern: rest.OpenAPIPath, Handler: frame.Description(g.version, fleet.Describe, accessrules.Describe, transformations.Describe, auditlog.Describe, admin.Describe, edge.DescribeHealth), Endpoint: "openapi"},
 	)...)
 	return g.listen(ctx, api, func(s *grpc.Server) {
 		edge.RegisterFilter(s, filterCfg, filterDeps)
@@ -88,31 +90,4 @@ func (g *gateway) closeListeners(ctx context.Context) error {
 		err = errors.Join(err, g.grpc.Shutdown(ctx))
 	}
 	return err
-}
-
-// checks are the conditions of readiness. A store that is gone does not make the
-// gateway unready: it goes on filtering from its snapshot, and taking every
-// replica out of service at once would turn an outage of the register into one
-// of every graph query.
-func (g *gateway) checks() []edge.Check {
-	return []edge.Check{
-		{Name: "snapshot", Probe: func(context.Context) error {
-			if g.registry.Snapshot().LoadedAt.Equal(time.Time{}) {
-				return errors.New("no snapshot was loaded yet")
-			}
-			return nil
-		}},
-		{Name: "keys", Probe: func(context.Context) error {
-			if !g.verifier.KeysReady() {
-				return errors.New("the issuer's keys were never fetched, or are too old; see the log for why")
-			}
-			return nil
-		}},
-		{Name: "store", Degrades: true, Probe: func(context.Context) error {
-			if e := g.registry.StoreError(); e != nil {
-				return errors.New("the store cannot be reached; the last snapshot is served and changes are refused")
-			}
-			return nil
-		}},
-	}
 }

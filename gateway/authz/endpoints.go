@@ -47,6 +47,8 @@ func contractEndpoints() []Endpoint {
 		{Key: "POST /api/graph-security/filter", Need: Anybody, Audience: ForService, Login: true, Note: explainNote},
 		{Key: "/api/graph-security/filter", Need: Anybody, Audience: ForService, Reads: true, Note: "other methods: 405"},
 		{Key: "GET /api/openapi.json", Need: Anybody, Audience: ForService},
+		{Key: "GET /api/health", Need: Public, Note: "whether changes can be made, and the schema's version"},
+		{Key: "GET /api/version", Need: Public, Note: "the version and no more"},
 		{Key: "GET /metrics", Need: Public, Ops: true},
 		{Key: "GET /livez", Need: Public, Ops: true},
 		{Key: "GET /readyz", Need: Public, Ops: true},
