@@ -28,8 +28,8 @@ type Accounts interface {
 }
 
 // Confirmer asks the provider after the owners of personal access tokens before
-// what is stored of them is too old to count. One of several replicas that ask at
-// the same time does no harm.
+// what is stored of them is too old to count, and after those whose stored groups
+// a token did not mention. Several replicas that ask at the same time do no harm.
 type Confirmer struct {
 	recorder  *Recorder
 	accounts  Accounts
@@ -47,6 +47,9 @@ func NewConfirmer(r *Recorder, a Accounts, d Directory, within time.Duration, lo
 	if r == nil || a == nil || d == nil || log == nil || within <= 0 {
 		return nil, errors.New("idpsync: a recorder, accounts, a directory, a freshness and a logger are required")
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asks = true
 	return &Confirmer{recorder: r, accounts: a, directory: d, within: within, every: min(confirmEvery, within/4), log: log}, nil
 }
 
@@ -60,28 +63,36 @@ func (c *Confirmer) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case <-c.recorder.ask:
 		}
 	}
 }
 
-// confirmDue asks after everybody whose confirmation is half as old as it may be.
+// confirmDue asks after everybody who is in doubt, or whose confirmation is half as
+// old as it may be.
 func (c *Confirmer) confirmDue(ctx context.Context) {
 	set, now := c.accounts.Snapshot().Access, c.recorder.config.Clock()
+	doubted := c.recorder.doubted()
 	for u := range set.UsersAfter(access.ID{}) {
 		if ctx.Err() != nil {
 			return
 		}
-		if !u.Active || u.Issuer != c.recorder.config.Primary || now.Sub(u.ConfirmedAt) < c.within/2 || !ownsToken(set, u, now) {
+		if !doubted[u.ID] && !c.due(set, u, now) {
 			continue
 		}
 		if err := c.confirm(ctx, u); err != nil {
 			if ctx.Err() == nil {
-				c.log.WarnContext(ctx, "the owner of a personal access token could not be asked after; it is tried again",
+				c.log.WarnContext(ctx, "a user could not be asked after at the identity provider; it is tried again with their next token or in a while",
 					"user", u.ID, "confirmed_at", u.ConfirmedAt, "error", err)
 			}
 			return // the provider or the store will be gone for the others, too
 		}
 	}
+}
+
+// due reports whether somebody owns a token and was confirmed long ago.
+func (c *Confirmer) due(set *access.Set, u *access.User, now time.Time) bool {
+	return u.Active && u.Issuer == c.recorder.config.Primary && now.Sub(u.ConfirmedAt) >= c.within/2 && ownsToken(set, u, now)
 }
 
 func ownsToken(set *access.Set, u *access.User, now time.Time) bool {

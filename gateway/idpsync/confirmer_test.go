@@ -124,6 +124,38 @@ func TestOwnersOfTokensAreAskedAfter(t *testing.T) {
 	}
 }
 
+// Keycloak sends no claim for somebody without groups: whoever had some is asked
+// after, once.
+func TestWhoeverMayHaveLeftTheLastGroupIsAskedAfter(t *testing.T) {
+	h, r := newHouse(t), &realm{people: map[string]*keycloak.Person{
+		"sub-alice": {Username: "alice", Enabled: true}, "sub-bob": {Username: "bob", Enabled: true},
+	}}
+	foreign := bearer("alice", 20, nil)
+	h.saw(bearer("alice", 0, []string{"/made/a"}), bearer("bob", 0, []string{}))
+	h.saw(bearer("alice", 20, nil)) // nobody is there to ask
+	c, err := NewConfirmer(h.recorder, h, r, 24*time.Hour, h.recorder.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign.Issuer = "https://elsewhere.example.org"
+	h.saw(bearer("bob", 20, nil), foreign)
+	c.confirmDue(t.Context())
+	if got := r.asking(); got != "" || h.groups("alice") != "/made/a" {
+		t.Errorf("asked after %q", got)
+	}
+	h.saw(bearer("alice", 21, nil))
+	c.confirmDue(t.Context())
+	c.confirmDue(t.Context())
+	if got := r.asking(); got != "alice" || h.groups("alice") != "" {
+		t.Errorf("asked after %q, alice has %q", got, h.groups("alice"))
+	}
+	h.saw(bearer("alice", 22, nil))
+	c.confirmDue(t.Context())
+	if got := r.asking(); got != "" {
+		t.Errorf("asked after %q again", got)
+	}
+}
+
 // While the provider is gone nobody is deactivated, and one question is enough to
 // find out.
 func TestAProviderThatIsGone(t *testing.T) {
@@ -144,7 +176,7 @@ func TestAProviderThatIsGone(t *testing.T) {
 	if u := h.Snapshot().Access.UserOf(primary, "sub-alice"); !u.Active || h.groups("alice") != "/made/a" {
 		t.Errorf("%+v", u)
 	}
-	if !strings.Contains(h.logged.String(), "could not be asked after") {
+	if !strings.Contains(h.logged.String(), "could not be asked after at the") {
 		t.Error("nobody is told")
 	}
 }

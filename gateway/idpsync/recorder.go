@@ -68,6 +68,12 @@ type Recorder struct {
 	mu      sync.Mutex
 	pending map[person]*token.Principal
 	handled map[person]time.Time // the iat of the newest token that was dealt with
+	// unsure are users with stored groups whose token named none, not even an empty
+	// list: of somebody who has left their last group Keycloak sends no claim. asks
+	// says that a Confirmer finds out, and ask wakes it.
+	unsure map[access.ID]bool
+	asks   bool
+	ask    chan struct{}
 }
 
 // NewRecorder returns a Recorder.
@@ -82,7 +88,7 @@ func NewRecorder(c Config, r Registry, log *slog.Logger) (*Recorder, error) {
 		c.Clock = time.Now
 	}
 	return &Recorder{
-		config: c, registry: r, log: log, wake: make(chan struct{}, 1),
+		config: c, registry: r, log: log, wake: make(chan struct{}, 1), ask: make(chan struct{}, 1), unsure: map[access.ID]bool{},
 		pending: map[person]*token.Principal{}, handled: map[person]time.Time{},
 	}, nil
 }
@@ -180,6 +186,9 @@ func (r *Recorder) record(ctx context.Context, people []*token.Principal) bool {
 		if s := r.seen(p); !same(set, &s) {
 			all = append(all, s)
 		}
+		if p.Groups == nil && p.Issuer == r.config.Primary {
+			r.doubt(set, p)
+		}
 	}
 	if len(all) == 0 {
 		r.done(people...)
@@ -199,6 +208,33 @@ func (r *Recorder) record(ctx context.Context, people []*token.Principal) bool {
 		}
 	}
 	return true
+}
+
+// doubt has the provider asked after somebody whose stored groups a token says
+// nothing of.
+func (r *Recorder) doubt(set *access.Set, p *token.Principal) {
+	u := set.UserOf(p.Issuer, p.Subject)
+	if u == nil || len(syncedGroups(set, u)) == 0 {
+		return
+	}
+	r.mu.Lock()
+	if r.asks && len(r.unsure) < maxPending {
+		r.unsure[u.ID] = true
+	}
+	r.mu.Unlock()
+	select {
+	case r.ask <- struct{}{}:
+	default: // it is awake
+	}
+}
+
+// doubted returns the users to be asked after, who are not kept.
+func (r *Recorder) doubted() map[access.ID]bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := r.unsure
+	r.unsure = map[access.ID]bool{}
+	return out
 }
 
 // failed tells why somebody was not stored. Whom the registry does not take is
@@ -244,12 +280,8 @@ func same(set *access.Set, s *registry.Seen) bool {
 	if s.Groups == nil {
 		return true
 	}
-	var stored, said []access.ID
-	for m := range set.GroupsOf(u.ID) {
-		if m.Source == access.SourceSync {
-			stored = append(stored, m.Group)
-		}
-	}
+	stored := syncedGroups(set, u)
+	var said []access.ID
 	for _, name := range s.Groups {
 		g := set.GroupByName(name)
 		switch {
@@ -263,4 +295,14 @@ func same(set *access.Set, s *registry.Seen) bool {
 	slices.SortFunc(stored, order)
 	slices.SortFunc(said, order)
 	return slices.Equal(stored, said)
+}
+
+// syncedGroups are the stored groups of a user by the identity provider.
+func syncedGroups(set *access.Set, u *access.User) (all []access.ID) {
+	for m := range set.GroupsOf(u.ID) {
+		if m.Source == access.SourceSync {
+			all = append(all, m.Group)
+		}
+	}
+	return all
 }
