@@ -56,8 +56,10 @@ func (e *Endpoint) tokens() string {
 	switch {
 	case e.Need.kind == needPublic:
 		return ""
+	case e.Login && e.Audience == ForService:
+		return "any of a login"
 	case e.Login:
-		return "of a login"
+		return "management, of a login"
 	case e.Audience == ForService:
 		return "any"
 	case e.Audience == ForServiceAccounts:
