@@ -295,7 +295,7 @@ func (c *client) advice(e *fault.Error, h http.Header) string {
 		}
 		return "run muster login, or get a fresh token from the issuer that the gateway trusts (muster dev token admin prints one of the development issuer)"
 	case fault.Denied:
-		return "use a token of somebody who may: managing takes the realm role muster-admin, writing rules muster-rules-write"
+		return "muster whoami shows what counts of you; an administrator can grant what is missing (muster admin grant create)"
 	case fault.NotFound:
 		return "muster worker list shows what there is"
 	case fault.Precondition:
