@@ -163,7 +163,25 @@ func testFailingTransformation(t *testing.T, d *dev, w *transformer, admin strin
 	if err := json.Unmarshal([]byte(body), &p); err != nil || p.Code != "run_failed" || p.Detail != "source_down: the source is down" || p.Run.State != "failed" {
 		t.Errorf("%v %s", resp.Header, body)
 	}
-	if resp, body := d.call(t, http.MethodPost, stepsPath+"/nightly/runs", d.token(t, "alice"), ""); resp.StatusCode != http.StatusForbidden {
+	if resp, body := d.call(t, http.MethodPost, stepsPath+"/nightly/runs", d.token(t, "alice"), ""); resp.StatusCode != http.StatusNotFound {
 		t.Errorf("alice starts a run: %d %s", resp.StatusCode, body)
 	}
+	// Her group is given the step, by the path that her token has.
+	d.grant(t, "/engineering", "rule_step", "nightly")
+	if resp, body := d.call(t, http.MethodPost, stepsPath+"/nightly/runs?wait=30s", d.token(t, "alice"), ""); resp.StatusCode != http.StatusBadGateway || !strings.Contains(body, "source_down") {
+		t.Errorf("alice, who was granted the step, starts a run: %d %s", resp.StatusCode, body)
+	}
+}
+
+// grant makes a group and grants it something.
+func (d *dev) grant(t *testing.T, group, typ, resource string) {
+	t.Helper()
+	admin := d.token(t, "admin")
+	_, body := d.mustCall(t, http.StatusCreated, http.MethodPost, "/api/admin/groups", admin, fmt.Sprintf(`{"name":%q}`, group))
+	var made struct{ ID string }
+	if err := json.Unmarshal([]byte(body), &made); err != nil {
+		t.Fatal(err)
+	}
+	d.mustCall(t, http.StatusCreated, http.MethodPost, "/api/admin/grants", admin,
+		fmt.Sprintf(`{"group_id":%q,"resource_type":%q,"resource_id":%q}`, made.ID, typ, resource))
 }

@@ -43,6 +43,7 @@ func TestServeChild(t *testing.T) {
 		Issuer: s.Issuer, Audience: devissuer.Audience, MaxKeyAge: time.Hour,
 		ClientID: devissuer.ClientGateway, ClientSecret: devissuer.ClientGateway,
 	}
+	cfg.Access.RoleMapping = map[string]string{"role:" + devissuer.RoleAdmin: "Admin", "role:" + devissuer.RoleRules: "rule-writers"}
 	cfg.Transformations.SecretsDir = s.Secrets
 	cfg.Workers.AllowedCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	if err := app.Serve(context.Background(), cfg, "test", app.Streams{Out: os.Stdout, Err: os.Stderr}); err != nil {
@@ -115,6 +116,7 @@ func TestKilledInARun(t *testing.T) {
 func killInARun(t *testing.T, issuer *devissuer.Issuer, s serving) {
 	d, child := spawn(t, s, issuer)
 	admin := d.token(t, "admin")
+	d.grant(t, "rule-writers", "graph_rules", "write")
 	w := newTransformer(t)
 	called, auths := make(chan struct{}, 4), make(chan string, 4)
 	w.will(func(_ http.ResponseWriter, r *http.Request) {
