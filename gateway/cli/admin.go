@@ -6,10 +6,18 @@ func (s *shell) adminCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "admin",
 		Short: "Administer who may do what, and read what was done",
-		Example: `  muster admin audit list --action 'worker.*'
-  muster admin audit verify`,
+		Example: `  muster admin group create loaders
+  muster admin grant create loaders graph_rules write
+  muster admin audit list --action 'worker.*'`,
 	}
-	cmd.AddCommand(s.auditCommand())
+	cmd.AddCommand(
+		s.adminGroupCommand(),
+		s.adminGrantCommand(),
+		s.adminUserCommand(),
+		s.adminTokenCommand(),
+		s.auditCommand(),
+		s.breakGlassCommand(), s.importAgnesCommand(),
+	)
 	s.group(cmd)
 	return cmd
 }

@@ -27,6 +27,8 @@ type Process struct {
 	Out, Err io.Writer
 	// Terminal tells that Err is a terminal: progress is shown on no other.
 	Terminal bool
+	// Asks tells that In and Err are a terminal: somebody is there to answer.
+	Asks bool
 	// Version is what the release calls itself; empty for other builds.
 	Version string
 }
@@ -102,7 +104,7 @@ Exit codes: 0 ok, 1 failed, 2 wrong usage or configuration, 3 not found,
 	s.complete(root, "output", formTable, formJSON, formYAML)
 	root.AddCommand(
 		s.serveCommand(), s.devCommand(), s.workerCommand(), s.modelCommand(), s.ruleCommand(), s.transformCommand(), s.filterCommand(),
-		s.conformCommand(), s.adminCommand(), s.configCommand(), s.loginCommand(), s.logoutCommand(), s.whoamiCommand(),
+		s.conformCommand(), s.adminCommand(), s.migrateCommand(), s.smokeCommand(), s.configCommand(), s.loginCommand(), s.logoutCommand(), s.whoamiCommand(),
 		s.versionCommand(), s.completionCommand(),
 	)
 	s.group(root)

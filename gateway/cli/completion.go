@@ -9,7 +9,8 @@ func (s *shell) completionCommand() *cobra.Command {
 		Use:   "completion bash|zsh|fish",
 		Short: "Print a completion script for a shell",
 		Long: `Print a completion script for a shell. It completes commands, flags and, from the
-gateway that MUSTER_URL and MUSTER_TOKEN name, workers.`,
+gateway that MUSTER_URL and MUSTER_TOKEN name, workers, steps, groups, users and
+what can be granted.`,
 		Example: `  source <(muster completion bash)
   muster completion zsh > "${fpath[1]}/_muster"
   muster completion fish > ~/.config/fish/completions/muster.fish`,

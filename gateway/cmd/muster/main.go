@@ -21,10 +21,11 @@ func main() {
 	// The first signal ends the work in order; from then on a second one has its
 	// usual effect and ends the process at once.
 	context.AfterFunc(ctx, stop)
+	terminal := isatty.IsTerminal(os.Stderr.Fd())
 	code := cli.Run(ctx, cli.Process{
 		Args: os.Args[1:], Environ: os.Environ(), Version: version,
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
-		Terminal: isatty.IsTerminal(os.Stderr.Fd()),
+		Terminal: terminal, Asks: terminal && isatty.IsTerminal(os.Stdin.Fd()),
 	})
 	stop()
 	os.Exit(code)
