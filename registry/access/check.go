@@ -3,6 +3,7 @@ package access
 import (
 	"hash/maphash"
 	"iter"
+	"slices"
 	"time"
 )
 
@@ -30,10 +31,8 @@ func (s *Set) IsAdmin(w *Who) bool {
 	if s == nil || w == nil || s.admin.Group == nil {
 		return false
 	}
-	for _, name := range w.Named {
-		if name == Admin {
-			return true
-		}
+	if slices.Contains(w.Named, Admin) {
+		return true
 	}
 	if w.User == nil {
 		return false

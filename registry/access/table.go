@@ -123,7 +123,8 @@ func (t *table[K, V]) put(k K, v V, made *stamp) {
 			return
 		}
 	}
-	*b = append(next, slot[V]{hash, v})
+	next = append(next, slot[V]{hash, v})
+	*b = next
 	t.values++
 	if t.values > t.buckets*fill {
 		t.split(made)

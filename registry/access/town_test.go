@@ -6,8 +6,6 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // town is a made-up organisation for measuring: users in up to 20 groups each, by
@@ -47,7 +45,7 @@ const everybodys = "shared.calendar"
 // resource is the name of the nth resource; half of them are workers.
 func (*town) resource(n int) (typ, id string) {
 	if n%2 == 0 {
-		return "worker", uuid.UUID(townID(4, n)).String()
+		return "worker", townID(4, n).String()
 	}
 	return "dataset", fmt.Sprintf("warehouse_%d.table_%07d", n%7, n)
 }
@@ -63,7 +61,7 @@ func (t *town) people() *Delta {
 	}
 	for n := range t.users {
 		name := fmt.Sprintf("user%06d", n)
-		u := User{ID: townUser(n), Issuer: "https://id.example.org/realms/muster", Subject: uuid.UUID(townID(5, n)).String(), Username: name, Email: name + "@example.org", Active: true}
+		u := User{ID: townUser(n), Issuer: "https://id.example.org/realms/muster", Subject: townID(5, n).String(), Username: name, Email: name + "@example.org", Active: true}
 		d.Users = append(d.Users, u)
 		for range t.rnd.IntN(21) {
 			k := MemberKey{u.ID, townGroup(t.rnd.IntN(t.groups)), Sources()[t.rnd.IntN(4)]}

@@ -190,7 +190,7 @@ func (v *Verifier) used(r *Row) {
 	if len(all) < 2*MaxKeys {
 		use := KeyUse{ID: r.KeyID}
 		use.add(r.Number)
-		v.report.Keys = append(all, use)
+		v.report.Keys = append(v.report.Keys, use)
 	}
 	v.dropped(r)
 }

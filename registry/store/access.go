@@ -209,7 +209,8 @@ func (t *transaction) keysAmong(ctx context.Context, a *accessTable, rows [][]dr
 }
 
 func (t *transaction) keysOf(ctx context.Context, a *accessTable, args []any) (map[string]struct{}, error) {
-	rows, err := t.tx.QueryContext(ctx, `SELECT `+a.keyExpression()+` FROM `+a.name+` WHERE `+a.among(), args...)
+	query := `SELECT ` + a.keyExpression() + ` FROM ` + a.name + ` WHERE ` + a.among() //nolint:gosec // this package's own names
+	rows, err := t.tx.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, t.explain("look into "+a.name, err)
 	}

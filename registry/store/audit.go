@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"encoding/hex"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -300,6 +300,6 @@ func (d *Database) AuditChain() *audit.Keys { return d.engine.Chain }
 func (d *Database) tellHeads(ctx context.Context, heads []audit.Head) {
 	for _, h := range heads {
 		d.log.InfoContext(ctx, "the audit log reaches here; keep it elsewhere to find a cut tail with",
-			"number", h.Number, "head", h.String(), "key_id", h.KeyID, "signature", fmt.Sprintf("%x", h.Signature))
+			"number", h.Number, "head", h.String(), "key_id", h.KeyID, "signature", hex.EncodeToString(h.Signature))
 	}
 }

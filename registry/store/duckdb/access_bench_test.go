@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/duckdb/duckdb-go/v2"
-	"github.com/google/uuid"
 
 	"github.com/muster-fleet/muster/registry/access"
 )
@@ -88,7 +87,7 @@ func (accessTown) numbered(kind byte, n int) access.ID {
 
 func (t accessTown) resource(n int) (typ, id string) {
 	if n%2 == 0 {
-		return "worker", uuid.UUID(t.numbered('r', n)).String()
+		return "worker", t.numbered('r', n).String()
 	}
 	return "dataset", fmt.Sprintf("warehouse_%d.table_%07d", n%7, n)
 }

@@ -21,16 +21,16 @@ var comments = regexp.MustCompile(`(?m)^--.*\n`)
 // StatementsFail fails the migration to a version at each of its statements in
 // turn, at a place that has the version before; each time the store must stay as it
 // was. How many statements there are is returned.
-func StatementsFail(t testing.TB, place string, real fs.FS, version int, open OpenWith) int {
+func StatementsFail(t testing.TB, place string, all fs.FS, version int, open OpenWith) int {
 	t.Helper()
-	names, err := fs.Glob(real, "*.sql")
+	names, err := fs.Glob(all, "*.sql")
 	if err != nil {
 		t.Fatal(err)
 	}
 	files := fstest.MapFS{}
 	var broken string
 	for i, name := range names[:version] {
-		data, err := fs.ReadFile(real, name)
+		data, err := fs.ReadFile(all, name)
 		if err != nil {
 			t.Fatal(err)
 		}
