@@ -39,7 +39,7 @@ func advised(err error) error {
 	do, known := accessAdvice[f.Code]
 	switch {
 	case known:
-	case f.Kind == fault.Denied:
+	case f.Code == "denied":
 		do = "administering takes membership in the group Admin: muster whoami shows yours"
 	case f.Kind == fault.NotFound:
 		do = "muster admin group, grant, user or token list shows what there is"
@@ -66,6 +66,7 @@ var accessAdvice = map[string]string{
 	"bad_resource_id":      "muster admin grant resource-types shows what ids of each type are",
 	"bad_expires_at":       "give a time to come, such as --expires 30d, or leave it out",
 	"scope_denied":         "ask for what you may reach yourself: muster admin user access, or /api/me/effective-access",
+	"insufficient_scope":   "log in (muster login), or use a token with the scope admin",
 	"login_token_required": "log in (muster login): a personal access token makes no others",
 	"too_many_tokens":      "revoke some: muster admin token list",
 }

@@ -224,17 +224,8 @@ func (s *shell) groupDeleteCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		got, err := c.fetch(ctx, groupsPath+"/"+id)
-		if err != nil {
-			return err
-		}
-		g, err := readAs[groupRecord]("group", got.body)
-		if err != nil {
-			return err
-		}
-		if !m.dryRun {
-			question := fmt.Sprintf("Delete the group %s with %d members and %d grants?", quote(g.Name), g.Members, g.Grants)
-			if err := s.confirm(ctx, question, yes); err != nil {
+		if s.Asks && !yes && !m.dryRun {
+			if err := s.confirmGroup(ctx, c, id); err != nil {
 				return err
 			}
 		}
@@ -244,6 +235,19 @@ func (s *shell) groupDeleteCommand() *cobra.Command {
 		return s.gone(&m, "deleted", "group", id)
 	})
 	return cmd
+}
+
+// confirmGroup asks whether to delete a group, and says what goes along.
+func (s *shell) confirmGroup(ctx context.Context, c *client, id string) error {
+	got, err := c.fetch(ctx, groupsPath+"/"+id)
+	if err != nil {
+		return err
+	}
+	g, err := readAs[groupRecord]("group", got.body)
+	if err != nil {
+		return err
+	}
+	return s.confirm(ctx, fmt.Sprintf("Delete the group %s with %d members and %d grants?", quote(g.Name), g.Members, g.Grants), false)
 }
 
 // printLines prints one record; its table has a line for each of its members.

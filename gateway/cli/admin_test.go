@@ -213,7 +213,7 @@ func TestAdminTokens(t *testing.T) {
 	}
 	token := strings.TrimSpace(r.out)
 	g.as(token, "admin", "group", "list").want(t, ExitOK, "Admin")
-	g.as(token, "admin", "group", "create", "x").want(t, ExitDenied)
+	g.as(token, "admin", "group", "create", "x").want(t, ExitDenied, "insufficient_scope", "with the scope admin")
 	g.as(token, "admin", "token", "create", "more").want(t, ExitDenied, "login_token_required", "muster login")
 	g.as(token, "whoami").want(t, ExitOK, "admin")
 	g.as("alice", "admin", "token", "create", "x", "--scope", "admin").want(t, ExitDenied, "scope_denied")
