@@ -224,6 +224,10 @@ var (
 	ErrURLTaken  = errors.New("the url is taken")
 )
 
+// ErrBusy is in the errors of Writer for a turn that did not come in time because of
+// other changes of the same process: nothing is wrong with the store then.
+var ErrBusy = errors.New("busy with other changes")
+
 // Changes is the difference between two revisions of the store.
 type Changes struct {
 	// Revision is the store's, at the moment of reading.

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/muster-fleet/muster/gateway/edge"
 	"github.com/muster-fleet/muster/registry"
 )
@@ -24,6 +26,9 @@ const (
 	// canaryStale is how old the last try may be: beyond it one hangs in a way that no
 	// timeout ends, as on a disk that does not answer.
 	canaryStale = canaryEvery + 4*canaryTimeout
+	// canaryBusy is for how long other changes may keep the canary from its turn: a
+	// million rules take their time.
+	canaryBusy = 5 * time.Minute
 )
 
 // keptStore is a store as the gateway has it.
@@ -34,7 +39,7 @@ type keptStore interface {
 	Schema(ctx context.Context) (current, expected int64, err error)
 }
 
-// tries are the newest of M of N.
+// tries are the outcomes of the last canaryOf tries.
 type tries struct {
 	failed [canaryOf]bool
 	n      int
@@ -73,6 +78,7 @@ type canary struct {
 
 	mu       sync.Mutex
 	at       time.Time // of the end of the last try; zero before the first
+	busy     time.Time // since when others have the turn; zero while nobody has
 	writes   tries
 	reads    tries
 	current  int64
@@ -85,20 +91,34 @@ type canary struct {
 func (c *canary) once(ctx context.Context) {
 	bounded, cancel := context.WithTimeout(ctx, canaryTimeout)
 	defer cancel()
-	current, expected, readErr := c.schema(bounded)
 	writeErr := c.write(bounded)
+	if errors.Is(writeErr, registry.ErrBusy) && ctx.Err() == nil {
+		c.wait()
+		return
+	}
+	current, expected, readErr := c.schema(bounded)
 	if ctx.Err() != nil {
 		return // the gateway ends, which is nothing wrong with the store
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.at, c.expected = c.now(), expected
+	c.at, c.busy, c.expected = c.now(), time.Time{}, expected
 	c.reads.add(readErr)
 	c.writes.add(writeErr)
 	if readErr == nil {
 		c.current, c.known = current, true
 	}
 	c.tell(ctx)
+}
+
+// wait notes a try that did not get its turn, which tells nothing of the store.
+func (c *canary) wait() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.now()
+	if c.busy.IsZero() {
+		c.busy = c.at
+	}
 }
 
 // tell logs what has changed. The caller has the lock.
@@ -157,6 +177,8 @@ func (c *canary) problem() error {
 	switch {
 	case !c.at.IsZero() && c.now().Sub(c.at) > canaryStale:
 		return fmt.Errorf("a write to the store hangs since %s", c.at.UTC().Format(time.RFC3339))
+	case !c.busy.IsZero() && c.now().Sub(c.busy) > canaryBusy:
+		return fmt.Errorf("other changes keep the store busy since %s", c.busy.UTC().Format(time.RFC3339))
 	case c.writes.gone():
 		return fmt.Errorf("%d of the last %d writes to the store failed; the last snapshot is served and changes are refused; see the log for why", fails, of)
 	default:
@@ -209,6 +231,14 @@ func (c *canary) health(version string) edge.Health {
 func (g *gateway) watchStore(ctx context.Context, store keptStore) {
 	g.canary = &canary{write: g.registry.Ready, schema: store.Schema, now: time.Now, log: g.log}
 	g.canary.once(ctx)
+	g.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "muster_store_healthy", Help: "1 while changes can be stored and the schema is this program's, else 0.",
+	}, func() float64 {
+		if g.canary.health(g.version).Status != edge.HealthOK {
+			return 0
+		}
+		return 1
+	}))
 	g.background = append(g.background, g.canary.run)
 }
 

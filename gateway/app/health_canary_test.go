@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/muster-fleet/muster/gateway/edge"
+	"github.com/muster-fleet/muster/registry"
 )
 
 // bird is a canary over a store of a test, with a clock that stands still.
@@ -144,6 +146,35 @@ func TestCanaryHangs(t *testing.T) {
 	}
 	if d, _ := b.detail().(canaryDetail); d.Age != (canaryStale + time.Second).Seconds() {
 		t.Errorf("%+v", d)
+	}
+}
+
+// A long change of somebody else is no failure of the store, unless it never ends.
+func TestCanaryWaitsItsTurn(t *testing.T) {
+	b := newBird()
+	b.sing(t, 1)
+	b.write, b.read = fmt.Errorf("not its turn: %w", registry.ErrBusy), errors.New("the connection is taken")
+	for range 10 {
+		b.clock = b.clock.Add(canaryBusy / 10)
+		b.sing(t, 1)
+	}
+	if err := b.problem(); err != nil || b.health("1").Status != edge.HealthOK {
+		t.Errorf("%v %+v", err, b.health("1"))
+	}
+	b.clock = b.clock.Add(canaryStale / 2)
+	b.sing(t, 1)
+	if err := b.problem(); err != nil {
+		t.Errorf("at the edge: %v", err)
+	}
+	b.clock = b.clock.Add(canaryBusy / 10)
+	b.sing(t, 1)
+	if err := b.problem(); err == nil || !strings.Contains(err.Error(), "busy since") {
+		t.Errorf("it never ends: %v", err)
+	}
+	b.write, b.read = nil, nil
+	b.sing(t, 1)
+	if b.problem() != nil {
+		t.Errorf("it has ended: %v", b.problem())
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,8 +14,18 @@ import (
 	"github.com/muster-fleet/muster/registry/store/postgres/pgtest"
 )
 
-// bodyOf asks without a token.
+// bodyOf asks for an object without a token.
 func bodyOf(t *testing.T, address, path string) (status int, body map[string]any) {
+	t.Helper()
+	status, text := textOf(t, address, path)
+	if err := json.Unmarshal([]byte(text), &body); err != nil {
+		t.Fatalf("%s: %v: %s", path, err, text)
+	}
+	return status, body
+}
+
+// textOf asks without a token.
+func textOf(t *testing.T, address, path string) (status int, body string) {
 	t.Helper()
 	resp, err := http.Get("http://" + address + path)
 	if err != nil {
@@ -24,10 +35,7 @@ func bodyOf(t *testing.T, address, path string) (status int, body map[string]any
 	if err := errors.Join(err, resp.Body.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal(data, &body); err != nil {
-		t.Fatalf("%s: %v: %s", path, err, data)
-	}
-	return resp.StatusCode, body
+	return resp.StatusCode, string(data)
 }
 
 func TestHealthOfADevelopmentGateway(t *testing.T) {
@@ -44,6 +52,9 @@ func TestHealthOfADevelopmentGateway(t *testing.T) {
 	store, _ := details["store"].(map[string]any)
 	if age, ok := store["age_seconds"].(float64); status != http.StatusOK || !ok || age < 0 || store["failed"] != 0.0 || store["of"] == 0.0 {
 		t.Errorf("%d %v", status, r)
+	}
+	if _, metrics := textOf(t, d.ops, "/metrics"); !strings.Contains(metrics, "muster_store_healthy 1") {
+		t.Error("the metrics do not say that the store is healthy")
 	}
 	if status, l := bodyOf(t, d.ops, "/livez"); status != http.StatusOK || l["status"] != "ok" {
 		t.Errorf("%d %v", status, l)

@@ -139,7 +139,7 @@ func (d *Database) lock(ctx context.Context) error {
 	case d.turn <- struct{}{}:
 		return nil
 	case <-ctx.Done():
-		return Unavailable(d.engine.Name, "is busy with other changes").After(time.Second).Wrap(context.Cause(ctx))
+		return Unavailable(d.engine.Name, "is busy with other changes").After(time.Second).Wrap(errors.Join(registry.ErrBusy, context.Cause(ctx)))
 	}
 }
 

@@ -102,3 +102,38 @@ func TestStatusOfWhatDoesNotFit(t *testing.T) {
 		t.Error("without a logger")
 	}
 }
+
+// A store tells the version that its schema has and the one that the program makes.
+func TestSchema(t *testing.T) {
+	store, err := Open(t.Context(), filepath.Join(t.TempDir(), "muster.db"), Options{Logger: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	current, expected, err := store.Schema(t.Context())
+	if err != nil || current != expected || expected != int64(newest(t)) {
+		t.Errorf("%d of %d: %v", current, expected, err)
+	}
+	for _, change := range []struct {
+		statement string
+		want      int64
+	}{
+		{"INSERT INTO schema_migrations VALUES (1000, 'x', now())", 1000},
+		{"DELETE FROM schema_migrations", 0},
+	} {
+		if _, err := store.db.ExecContext(t.Context(), change.statement); err != nil {
+			t.Fatal(err)
+		}
+		if now, _, err := store.Schema(t.Context()); err != nil || now != change.want {
+			t.Errorf("%s: %d, %v", change.statement, now, err)
+		}
+	}
+	if _, err := store.db.ExecContext(t.Context(), "DROP TABLE schema_migrations"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := store.Schema(t.Context()); err == nil {
+		t.Error("without the table")
+	}
+	if err := store.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
