@@ -3,8 +3,8 @@
 # two workers (one called over REST, one over gRPC), a third one that makes Graph
 # Access Rules of a table of permissions, the contract's documented payloads, and a
 # graph of Debian's packages as alice and bob may see it: before there is any rule,
-# after the rules were made, and after a permission was withdrawn. Then it stays up
-# until Ctrl-C.
+# after the rules were made, and after a permission was withdrawn; and what a grant
+# opens. Then it stays up until Ctrl-C.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -203,6 +203,18 @@ sed -i '\|^/engineering,Section,|d' "$work/permissions.csv"
 transform
 everybody_sees
 
+echo
+echo "== Bob may see no worker, until a group of his is granted one =="
+# A store that is kept has the group of the last demonstration.
+if as admin admin group members caretakers >/dev/null 2>&1; then as admin admin group delete caretakers --yes 2>/dev/null; fi
+as bob worker list
+as admin admin group create caretakers --description 'look after the worker that hides sections' >/dev/null
+as admin admin group add-member caretakers bob@example.org >/dev/null
+as admin admin grant create caretakers worker $rest_uuid >/dev/null
+as bob worker list
+as admin admin audit list --limit 3
+as admin admin audit verify
+
 if $once; then
   echo
   echo "demo: done"
@@ -223,6 +235,7 @@ In another terminal:
   $muster worker pause details --for 5m
   $muster rule check $work/graph.json --username alice --group /engineering | head
   $muster transform log permissions
+  $muster admin user list
   gzip -dc $root/examples/debgraph/graph.json.gz | $muster filter - | head
   $muster conform sections --samples $root/examples/contract/filter-nodes-request.json
 END
