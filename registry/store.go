@@ -30,7 +30,8 @@ type Store interface {
 type Loader interface {
 	// Load returns what has changed after revision since; everything when since
 	// is 0, when it is older than the store remembers deletions, or when it is
-	// newer than the store (which was then restored from an older copy).
+	// newer than the store, or when the store's audit log is not that of the last
+	// Load or Write with other rows behind it (it was restored from another copy).
 	Load(ctx context.Context, since Revision) (*Changes, error)
 	// Changed pokes whenever another process may have changed the store; pokes
 	// may be merged, lost and spurious. It is nil when there are no others.
@@ -46,7 +47,8 @@ type Writer interface {
 	// at the revision returned. Transactions run one after the other, in the
 	// order of their revisions, over all processes. When fn returns an error
 	// everything is rolled back and the error is returned as it is. A failed
-	// commit is store_unavailable; the change may then be stored all the same.
+	// commit is store_unavailable; the change may then be stored all the same. So
+	// is a store that was replaced (ErrReplaced), which nothing is changed in.
 	Write(ctx context.Context, fn func(ctx context.Context, tx Tx) error) (Revision, error)
 	// CheckWritable commits a row that nobody reads.
 	CheckWritable(ctx context.Context) error
@@ -227,6 +229,10 @@ var (
 // ErrBusy is in the errors of Writer for a turn that did not come in time because of
 // other changes of the same process: nothing is wrong with the store then.
 var ErrBusy = errors.New("busy with other changes")
+
+// ErrReplaced is in the error of a change for a store that is not the one that was
+// read before: it was restored from another copy. The next Load reads all of it.
+var ErrReplaced = errors.New("another copy than the one that was read")
 
 // Changes is the difference between two revisions of the store.
 type Changes struct {

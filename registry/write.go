@@ -48,7 +48,12 @@ func (s *Service) writeWithin(
 	defer cancelWrite()
 	rev, err := s.store.Write(ctx, fn)
 	if err != nil {
-		if fault.Is(err, "store_unavailable") {
+		switch {
+		case errors.Is(err, ErrReplaced):
+			// Whoever tries again is to find what there is now. Whether it can be read
+			// is noted where it is.
+			_ = s.catchUp(ctx)
+		case fault.Is(err, "store_unavailable"):
 			s.noteStore(ctx, err)
 		}
 		return err

@@ -56,6 +56,7 @@ type Database struct {
 	engine Engine
 	log    *slog.Logger
 	turn   chan struct{} // nil without OneWriter
+	known  history
 }
 
 // New makes a Database over an open db whose schema is up to date. db stays the
@@ -79,6 +80,7 @@ func (d *Database) Write(ctx context.Context, fn func(context.Context, registry.
 	defer d.unlock()
 	var rev registry.Revision
 	var heads []audit.Head
+	var end registry.AuditEnd
 	conn, err := d.db.Conn(ctx)
 	if err != nil {
 		return 0, d.explain("begin a transaction", err)
@@ -99,10 +101,13 @@ func (d *Database) Write(ctx context.Context, fn func(context.Context, registry.
 			return err
 		}
 		t.rev = registry.Revision(rev64)
+		if err := d.sameStore(ctx, t); err != nil {
+			return err
+		}
 		if err := fn(ctx, t); err != nil {
 			return err
 		}
-		rev, heads = t.rev, t.heads
+		rev, heads, end = t.rev, t.heads, *t.end
 		if d.engine.AfterChange == nil {
 			return nil
 		}
@@ -114,6 +119,7 @@ func (d *Database) Write(ctx context.Context, fn func(context.Context, registry.
 	if err != nil {
 		return 0, err
 	}
+	d.known.note(end)
 	d.tellHeads(ctx, heads)
 	return rev, nil
 }

@@ -13,14 +13,27 @@ import (
 // Load implements registry.Loader.
 func (d *Database) Load(ctx context.Context, since registry.Revision) (*registry.Changes, error) {
 	var c *registry.Changes
+	var end registry.AuditEnd
 	err := d.inTx(ctx, d.engine.ReadOptions, func(tx *sql.Tx) error {
-		var err error
+		err := tx.QueryRowContext(ctx, `SELECT audited, audit_mac FROM registry_state WHERE id = 1`).Scan(&end.Number, &end.MAC)
+		if err != nil {
+			return d.explain("read the end of the audit log", err)
+		}
+		same, err := d.goesOn(ctx, tx, end)
+		if err != nil {
+			return err
+		}
+		if !same && since > 0 {
+			d.log.WarnContext(ctx, "the store was restored from another copy; all is loaded anew", "revision", since)
+			since = 0
+		}
 		c, err = d.load(ctx, tx, since, 0)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
+	d.known.note(end)
 	return c, nil
 }
 
