@@ -52,8 +52,9 @@ type bench struct {
 }
 
 // newBench starts one with the users admin, who is one, alice and bob, and what
-// prepare is stored before the registry opens.
-func newBench(t testing.TB, prepare *access.Delta, limits admin.TokenLimits) *bench {
+// prepare is stored before the registry opens. It knows more resource types beside
+// the standard ones.
+func newBench(t testing.TB, prepare *access.Delta, limits admin.TokenLimits, more ...authz.Type) *bench {
 	t.Helper()
 	ctx, log := context.WithoutCancel(t.Context()), slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	store, err := duckdb.Open(ctx, filepath.Join(t.TempDir(), "muster.db"), duckdb.Options{Logger: log})
@@ -84,7 +85,7 @@ func newBench(t testing.TB, prepare *access.Delta, limits admin.TokenLimits) *be
 	for _, name := range []string{"admin", "alice", "bob"} {
 		b.see(name, nil)
 	}
-	b.serve(log)
+	b.serve(log, more)
 	return b
 }
 
@@ -100,8 +101,8 @@ func (b *bench) see(name string, groups []string) {
 	}
 }
 
-func (b *bench) serve(log *slog.Logger) {
-	types, err := authz.NewTypes(authz.Standard()...)
+func (b *bench) serve(log *slog.Logger, more []authz.Type) {
+	types, err := authz.NewTypes(append(authz.Standard(), more...)...)
 	if err != nil {
 		b.t.Fatal(err)
 	}

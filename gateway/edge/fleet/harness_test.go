@@ -52,6 +52,14 @@ type gateway struct {
 // newGateway starts one; with running the prober probes every 100 ms.
 func newGateway(t *testing.T, running bool) *gateway {
 	t.Helper()
+	return newGatewayWith(t, running, func(svc *registry.Service) func() *registry.Snapshot {
+		return resttest.Granted(svc.Snapshot, people, nil)
+	})
+}
+
+// newGatewayWith starts one that knows who may what from these snapshots.
+func newGatewayWith(t *testing.T, running bool, snapshots func(*registry.Service) func() *registry.Snapshot) *gateway {
+	t.Helper()
 	ctx, log := t.Context(), slog.New(slog.DiscardHandler)
 	store, err := duckdb.Open(ctx, filepath.Join(t.TempDir(), "muster.db"), duckdb.Options{Logger: log})
 	if err != nil {
@@ -71,7 +79,7 @@ func newGateway(t *testing.T, running bool) *gateway {
 		t.Fatal(err)
 	}
 	g := &gateway{t: t, svc: svc, prober: prober, ending: make(chan struct{})}
-	gate := resttest.NewGate(t, resttest.Granted(svc.Snapshot, people, nil), people)
+	gate := resttest.NewGate(t, snapshots(svc), people)
 	deps := fleet.Deps{
 		Registry: svc, Prober: prober, Logger: log, BodyDeadline: time.Second, Ending: g.ending,
 		Gate: gate.Guard,
@@ -139,8 +147,9 @@ func uuidOf(req any, _ string) string {
 }
 
 var people = resttest.People{
-	"admin": {Issuer: "i", Subject: "1", Username: "admin"},
+	"admin": {Issuer: "i", Subject: "1", Username: "admin", RealmRoles: []string{"muster-admin"}},
 	"alice": {Issuer: "i", Subject: "2", Username: "alice"},
+	"bob":   {Issuer: "i", Subject: "3", Username: "bob", Groups: []string{"/watchers"}},
 }
 
 // reply is an answer of the API.
