@@ -43,6 +43,7 @@ func (g *gateway) buildAccess(ctx context.Context) error {
 		return err
 	}
 	g.gate = edge.NewGate(g.authn, g.access, table)
+	g.gate.NoteRefusals(g.registry.AuditRefused)
 	if err := g.buildSync(); err != nil {
 		return err
 	}

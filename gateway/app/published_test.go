@@ -42,7 +42,7 @@ func readPublished(t *testing.T) published {
 		switch first := strings.Trim(cells[0], "`"); {
 		case len(cells) != 5 || first == cells[0]:
 		case strings.Contains(first, "/"):
-			p.endpoints = append(p.endpoints, endpoint{first, cells[1], cells[2], cells[4], cells[3] == "yes"})
+			p.endpoints = append(p.endpoints, endpoint{first, cells[1], cells[2], cells[4], strings.HasPrefix(cells[3], "yes")})
 		default:
 			p.types[first] = resourceType{cells[3] == "yes", cells[4]}
 		}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/muster-fleet/muster/gateway/authn/devissuer"
 	"github.com/muster-fleet/muster/gateway/config"
@@ -141,6 +142,25 @@ func TestEverybodyAtEveryEndpoint(t *testing.T) {
 		}
 	}
 	w.hides(t)
+	w.remembers(t)
+}
+
+// remembers looks for refused changes in the audit log, which has them in the
+// background.
+func (w *walk) remembers(t *testing.T) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for _, query := range []string{"action=worker.deleted&result=not_found", "action=rule_run.started&result=insufficient_scope"} {
+		for body := ""; !strings.Contains(body, `"username"`); {
+			if _, body = w.mustCall(t, http.StatusOK, http.MethodGet, "/api/admin/audit?limit=1&"+query, w.root, ""); time.Now().After(deadline) {
+				t.Fatalf("%s: the audit log has %s", query, body)
+			}
+			select {
+			case <-t.Context().Done():
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+	}
 }
 
 // walkOps asks the operations listener, which takes no tokens.

@@ -9,9 +9,9 @@ func (t *Table) Markdown() string {
 	var b strings.Builder
 	b.WriteString("| endpoint | needs | tokens | changes | notes |\n|---|---|---|---|---|\n")
 	for _, e := range t.list {
-		changes := "yes"
-		if e.reads() || e.Need.IsPublic() {
-			changes = "no"
+		changes := "no"
+		if e.Changes() {
+			changes = "yes, `" + e.Action + "`"
 		}
 		b.WriteString("| `" + e.Key + "` | " + e.Need.words() + " | " + e.tokens() + " | " + changes + " | " + e.notes() + " |\n")
 	}

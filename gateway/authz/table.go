@@ -101,8 +101,24 @@ type Endpoint struct {
 	Reads bool
 	// Ops marks what the operations listener answers.
 	Ops bool
+	// Action is what the audit log calls the change that the call makes, also when it
+	// is refused; About is what the change is of, with parameters in braces. Calls
+	// that change nothing have neither.
+	Action, About string
 	// Note is for the reference.
 	Note string
+}
+
+// Changes reports whether a call changes something.
+func (e *Endpoint) Changes() bool { return e.Need.kind != needPublic && !e.reads() }
+
+// Resource is what a request would change, as the audit log has it.
+func (e *Endpoint) Resource(param func(name string) string) string {
+	noun, name, ok := strings.Cut(e.About, "{")
+	if !ok {
+		return noun
+	}
+	return noun + param(strings.TrimSuffix(name, "}"))
 }
 
 // reads reports whether the endpoint changes nothing.
@@ -149,6 +165,9 @@ func (e *Endpoint) check(types *Types) error {
 	}
 	if e.Need.kind == needNothing {
 		return errors.New("says nothing of what it needs")
+	}
+	if e.Changes() != (e.Action != "") || (e.Action == "") != (e.About == "") {
+		return errors.New("needs an action and what it is about if it changes something, and neither if not")
 	}
 	pairs := slices.Clone(e.Need.any)
 	if e.Sees != nil {

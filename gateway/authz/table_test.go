@@ -30,7 +30,7 @@ Who may do everything is a member of the group Admin. [What access is](access-mo
 - **tokens**: which tokens are taken where ` + "`auth.managementAudience`" + ` is set. "any" takes those for the service alone as well;
   "of a login" refuses personal access tokens with 403 ` + "`login_token_required`" + `; "management, or a service account's" takes those
   for the service alone from a client's service account that has the grant itself.
-- **changes**: a personal access token with the scope ` + "`read`" + ` is taken where it says no. What its scopes keep it from is 403
+- **changes**: what the audit log calls the change, also when it is refused here. A personal access token with the scope ` + "`read`" + ` is taken where it says no. What its scopes keep it from is 403
   ` + "`insufficient_scope`" + `, where it may see what it asks about.
 - HEAD is asked for like GET. A method that a path does not take is 405 for whoever has a valid token, and a path that is not
   written plainly, such as ` + "`//x`" + `, is 404 like any that does not exist.
@@ -67,6 +67,8 @@ func TestBadTables(t *testing.T) {
 		"is no resource of graph_rules":  {Key: "GET /x", Need: authz.Granted(authz.Pair{Type: authz.TypeGraphRules, ID: "append"})},
 		"needs either an id or Some":     {Key: "GET /x", Need: authz.Granted(authz.Pair{Type: authz.TypeWorker})},
 		"needs Via and Says":             {Key: "GET /x", Need: authz.Granted(authz.Pair{Type: authz.TypeWorker, ID: "{a}", Says: "x"})},
+		"needs an action":                {Key: "POST /x", Need: authz.Admin},
+		"and neither if not":             {Key: "GET /x", Need: authz.Admin, Action: "x.y", About: "x"},
 		"can be missing":                 {Key: "GET /x", Need: authz.Admin, Sees: &authz.Pair{Type: authz.TypeExplain, ID: "filter"}},
 		"stands there twice":             {Key: "GET /livez", Need: authz.Public},
 	} {
@@ -104,7 +106,7 @@ func TestANewTypeIsOneEntry(t *testing.T) {
 	if _, err := all.CheckGrant("cat", " "); !fault.Is(err, "bad_resource_id") || !strings.Contains(err.Error(), "a name") {
 		t.Errorf("%v", err)
 	}
-	feed := authz.Endpoint{Key: "POST /cats/{name}", Need: authz.Granted(authz.Pair{Type: "cat", ID: "{name}"})}
+	feed := authz.Endpoint{Key: "POST /cats/{name}", Action: "cat.fed", About: "cat:{name}", Need: authz.Granted(authz.Pair{Type: "cat", ID: "{name}"})}
 	endpoints, err := authz.NewTable(all, append(authz.Endpoints(), feed)...)
 	if err != nil {
 		t.Fatal(err)

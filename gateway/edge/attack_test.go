@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -238,6 +239,44 @@ func TestActorsNameUsersAndTokens(t *testing.T) {
 		caller, err := guard(req)
 		if err != nil || caller.Actor.User != user || caller.Actor.Token != "" {
 			t.Errorf("%s: %q %q %v", who, caller.Actor.User, caller.Actor.Token, err)
+		}
+	}
+}
+
+// A change that the gate refuses is told once, by the names of the audit log; what
+// changes nothing, what is only tried out and who is nobody are not.
+func TestRefusedChangesAreTold(t *testing.T) {
+	all := people{"bob": {Issuer: "https://issuer.test", Subject: "b", Username: "bob", Audience: []string{"muster", "muster-admin"}}}
+	maps.Copy(all, everybody)
+	gate := gateOf(t, all, "muster-admin", stored)
+	var told []string
+	gate.NoteRefusals(func(a registry.Actor, action, resource, code string) {
+		told = append(told, strings.Join([]string{a.Username, a.Address, action, resource, code}, " "))
+	})
+	const worker = "11111111-1111-4111-8111-111111111111"
+	for _, c := range []struct{ key, who, query, want string }{
+		{"DELETE /api/workers/{uuid}", "bob", "", "bob 192.0.2.7 worker.deleted worker:" + worker + " not_found"},
+		{"POST /api/workers", "bob", "", "bob 192.0.2.7 worker.registered worker denied"},
+		{"PUT /api/graph-model", "bob", "", "bob 192.0.2.7 model.replaced model denied"},
+		{"POST /api/workers", "bob", "?dryRun=true", ""}, {"POST /api/workers", "bob", "?dryRun=false", "bob 192.0.2.7 worker.registered worker denied"},
+		{"GET /api/workers/{uuid}", "bob", "", ""}, {"POST /api/graph-access-rule/accessRules:check", "bob", "", ""},
+		{"DELETE /api/workers/{uuid}", "mallory", "", ""}, {"DELETE /api/workers/{uuid}", "alice", "", ""}, {"POST /api/admin/groups", "admin", "", ""},
+	} {
+		told = nil
+		guard, err := gate.Guard(c.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/"+c.query, nil)
+		req.RemoteAddr = "192.0.2.7:4711"
+		req.SetPathValue("uuid", worker)
+		req.Header.Set("Authorization", "Bearer "+c.who)
+		caller, err := guard(req)
+		if got := strings.Join(told, "; "); got != c.want {
+			t.Errorf("%s by %s: told %q, want %q", c.key, c.who, got, c.want)
+		}
+		if err != nil && caller.Username != "" {
+			t.Errorf("%s by %s: the refusal names %s", c.key, c.who, caller.Username)
 		}
 	}
 }

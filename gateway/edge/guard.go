@@ -17,6 +17,7 @@ import (
 	"github.com/muster-fleet/muster/gateway/authn"
 	"github.com/muster-fleet/muster/gateway/authz"
 	"github.com/muster-fleet/muster/gateway/edge/rest"
+	"github.com/muster-fleet/muster/proto/fault"
 	"github.com/muster-fleet/muster/registry"
 	"github.com/muster-fleet/muster/workers/token"
 )
@@ -29,6 +30,15 @@ type Gate struct {
 	authn  *authn.Authenticator
 	access *authz.Access
 	table  *authz.Table
+	// refused is told of changes that were refused; nil tells nobody.
+	refused func(actor registry.Actor, action, resource, code string)
+}
+
+// NoteRefusals has the gate tell of each change that it refuses to a caller whose
+// token is good, by the names of the audit log. It is to be called before the first
+// request; f must not block. Trying a change out is none.
+func (g *Gate) NoteRefusals(f func(actor registry.Actor, action, resource, code string)) {
+	g.refused = f
 }
 
 // NewGate returns a Gate.
@@ -79,15 +89,18 @@ func (g *Gate) http(r *http.Request, e *authz.Endpoint) (rest.Caller, error) {
 	if err != nil {
 		return rest.Caller{}, err
 	}
-	return g.enter(caller, from, e, r.PathValue)
+	return g.enter(caller, from, e, r.PathValue, r.URL.Query().Get("dryRun") == "true")
 }
 
 // enter decides about an authenticated caller. Of somebody who is not let in no
 // more is returned than where from.
-func (g *Gate) enter(c authn.Caller, from registry.Actor, e *authz.Endpoint, param func(string) string) (rest.Caller, error) {
+func (g *Gate) enter(c authn.Caller, from registry.Actor, e *authz.Endpoint, param func(string) string, dryRun bool) (rest.Caller, error) {
 	who, pass, err := g.decide(c, e, param)
 	if err != nil {
 		g.authn.NoteRefusal(from.Address, err)
+		if f := fault.From(err); g.refused != nil && e.Changes() && !dryRun && f.Kind != fault.Unauthenticated {
+			g.refused(callerOf(c, from, who, pass).Actor, e.Action, e.Resource(param), f.Code)
+		}
 		return rest.Caller{Actor: from}, err
 	}
 	return callerOf(c, from, who, pass), nil
@@ -165,7 +178,13 @@ func (g *Gate) grpc(ctx context.Context, c authn.Caller, e *authz.Endpoint, req 
 		given = v[0]
 	}
 	from.RequestID = requestID(given)
-	return g.enter(c, from, e, func(name string) string { return fieldOf(req, name) })
+	return g.enter(c, from, e, func(name string) string { return fieldOf(req, name) }, triedOut(req))
+}
+
+// triedOut reports whether a message asks for a dry run.
+func triedOut(req any) bool {
+	asked, ok := req.(interface{ GetDryRun() bool })
+	return ok && asked.GetDryRun()
 }
 
 // fieldOf returns a message's field of text; "" when it has none of that name.
