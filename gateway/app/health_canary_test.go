@@ -185,7 +185,7 @@ func TestCanaryEnds(t *testing.T) {
 	cancel()
 	b.write = context.Canceled
 	b.once(ctx)
-	if !b.canary.at.IsZero() || b.writes.n != 0 {
+	if !b.at.IsZero() || b.writes.n != 0 {
 		t.Error("it counts what the end of the gateway has cut off")
 	}
 	b.run(ctx)
