@@ -52,7 +52,7 @@ func advised(err error) error {
 }
 
 // accessAdvice is what to do about the API's codes.
-var accessAdvice = map[string]string{
+var accessAdvice = map[string]string{ //nolint:gosec // words about tokens, and none of them
 	"user_not_found":       "muster admin user list shows who is known: whoever has logged in",
 	"group_exists":         "muster admin group list shows it; names are compared exactly",
 	"system_group":         "Admin and Everyone are Muster's own: leave their names, and make groups of your own",

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -229,8 +230,8 @@ func (s *shell) auditLast(ctx context.Context, c *client, query url.Values, line
 		return 0, err
 	}
 	query.Del("cursor")
-	for i := len(rows) - 1; i >= 0; i-- {
-		n, err := s.auditLine(rows[i])
+	for _, raw := range slices.Backward(rows) {
+		n, err := s.auditLine(raw)
 		if err != nil {
 			return 0, err
 		}

@@ -98,7 +98,9 @@ func (s *shell) connect() (*client, error) {
 		}
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
-	kept := func(ctx context.Context) (string, error) { return s.keptToken(ctx, strings.TrimSuffix(base.String(), "/")) }
+	kept := func(ctx context.Context) (string, error) {
+		return s.keptToken(ctx, strings.TrimSuffix(base.String(), "/"))
+	}
 	return &client{base: base, token: token, kept: kept, agent: "muster-cli/" + s.versions().Version, http: &http.Client{
 		Transport: transport,
 		// A redirect would carry the token to another address.

@@ -118,7 +118,7 @@ func (p *provider) refused(err error, do string) error {
 		return &trouble{code: ExitUnauthenticated, what: "the issuer refused: " + text, where: p.Issuer, do: do}
 	}
 	if errors.As(err, &answered) {
-		return &trouble{code: ExitFailed, what: fmt.Sprintf("the issuer answered %s", answered.Response.Status), where: p.Issuer, do: do}
+		return &trouble{code: ExitFailed, what: "the issuer answered " + answered.Response.Status, where: p.Issuer, do: do}
 	}
 	return &trouble{code: ExitUnavailable, what: "the issuer cannot be reached: " + reason(err), where: p.Issuer, do: do, cause: err}
 }
