@@ -87,6 +87,36 @@ func codeOf(err error) string {
 	return fault.From(err).Code
 }
 
+// Creators are let in to their own, by tokens that reach what it is a part of; who
+// may see a worker is told which right is missing to remove it, and nobody else.
+func TestCreatorsAndOnlookers(t *testing.T) {
+	t.Parallel()
+	w := rich(t)
+	w.may("bob", authz.TypeWorker, someone)
+	a, all := w.access(), table(t)
+	const mine, remove = "GET /api/graph-access-rule/accessRules/{id}", "DELETE /api/workers/{uuid}"
+	for _, c := range []struct {
+		by      authn.Caller
+		key     string
+		uuid    string
+		code    string
+		creator bool
+	}{
+		{login("plain", nil, nil), mine, "", "", true}, {w.with("plain", "read"), mine, "", "", true},
+		{w.with("plain", "graph_rules:read"), mine, "", "", true}, {w.with("plain", "worker:*"), mine, "", authz.CodeInsufficientScope, true},
+		{w.with("root", "worker:*"), mine, "", authz.CodeInsufficientScope, true}, {login("alice", nil, nil), mine, "", "", false},
+		{login("plain", nil, nil), remove, someone, "not_found", false}, {login("plain", nil, nil), remove, nobody, "not_found", false},
+		{login("bob", nil, nil), remove, someone, "denied", false}, {login("bob", nil, nil), remove, other, "not_found", false},
+		{login("alice", nil, nil), remove, other, "", false}, {login("alice", nil, nil), remove, nobody, "not_found", false},
+	} {
+		got := who(t, a, c.by)
+		pass, err := got.Require(all.Endpoint(c.key), named(map[string]string{"uuid": c.uuid, "id": "1"}))
+		if codeOf(err) != c.code || pass.CreatorOnly != c.creator {
+			t.Errorf("%s %v at %s %s: %v, %+v", c.by.Principal.Username, c.by.Personal, c.key, c.uuid, err, pass)
+		}
+	}
+}
+
 // Who was demoted has tokens that may no more than they.
 func TestTokensFollowTheirOwner(t *testing.T) {
 	t.Parallel()
