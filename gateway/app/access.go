@@ -37,7 +37,7 @@ func (g *gateway) buildAccess(ctx context.Context) error {
 		mapping = map[string]string{}
 	}
 	g.access, err = authz.NewAccess(authz.Config{
-		RoleMapping: mapping, GroupPattern: pattern, Freshness: a.IdPFreshness,
+		RoleMapping: mapping, GroupPattern: pattern, Freshness: a.IDPFreshness,
 	}, types, g.registry.Snapshot)
 	if err != nil {
 		return err
@@ -80,10 +80,10 @@ func (g *gateway) buildSync() error {
 	g.background = append(g.background, g.recorder.Run)
 	if a.ClientID == "" {
 		g.log.Info("the identity provider is not asked after the owners of personal access tokens, whose groups count for access.idpFreshness after each login; set auth.clientID to have it asked",
-			"freshness", g.cfg.Access.IdPFreshness)
+			"freshness", g.cfg.Access.IDPFreshness)
 		return nil
 	}
-	confirmer, err := idpsync.NewConfirmer(g.recorder, g.registry, directory, g.cfg.Access.IdPFreshness, g.log)
+	confirmer, err := idpsync.NewConfirmer(g.recorder, g.registry, directory, g.cfg.Access.IDPFreshness, g.log)
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func auditKeys(cfg config.Config, log *slog.Logger) (*audit.Keys, error) {
 		return nil, nil //nolint:nilnil // no keys are keys, too
 	}
 	if _, err := os.Stat(filepath.Dir(path)); err != nil {
-		return nil, nil //nolint:nilnil // opening the store tells what is wrong with it
+		return nil, nil //nolint:nilnil,nilerr // opening the store tells what is wrong with it
 	}
 	keys, made, err := audit.EnsureKeyFile(path + auditKeySuffix)
 	if err != nil {

@@ -119,7 +119,7 @@ func TestEveryRouteIsInTheTable(t *testing.T) {
 			t.Errorf("operations %v: only %q are mounted", onOps, got)
 		}
 		for _, key := range got {
-			if !want[onOps][key] && !(onOps && strings.HasPrefix(key, "/debug/pprof/")) {
+			if !want[onOps][key] && (!onOps || !strings.HasPrefix(key, "/debug/pprof/")) {
 				t.Errorf("operations %v: %s is mounted, and the table says nothing of it", onOps, key)
 			}
 			delete(want[onOps], key)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -153,9 +154,7 @@ func split(grant string) (typ, resource string) {
 func (c *crowd) login(name string, claims map[string]any) string {
 	c.t.Helper()
 	all := map[string]any{"sub": subject(name), "preferred_username": name, "email": nil, "groups": nil}
-	for k, v := range claims {
-		all[k] = v
-	}
+	maps.Copy(all, claims)
 	raw, err := c.issuer.Issue("alice", all)
 	c.must(err)
 	return raw

@@ -3,6 +3,7 @@ package authz
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -21,7 +22,7 @@ func Standard() []Type {
 		},
 		{
 			Key: TypeWorkerType, Display: "Type of worker", Description: "Workers of one type: to register and to remove them.",
-			IDFormat: "a type as workers answer it, such as ExternalGraphSecurity", Check: checkWord(".-_", maxWord), Wildcard: true,
+			IDFormat: "a type as workers answer it, such as ExternalGraphSecurity", Check: checkWord(".-_"), Wildcard: true,
 			Blocks: workerTypeBlocks, Code: codeDenied, What: "registering and removing workers of this type",
 		},
 		{
@@ -36,7 +37,7 @@ func Standard() []Type {
 		},
 		{
 			Key: TypeConnector, Display: "Connector", Description: "One source of extracts: to synchronise it.",
-			IDFormat: "the source's name", Check: checkWord("-_", maxWord), Wildcard: true,
+			IDFormat: "the source's name", Check: checkWord("-_"), Wildcard: true,
 			Blocks: grantedBlocks(TypeConnector, whole), Missing: missing("connector"),
 		},
 		{
@@ -97,13 +98,13 @@ func checkStep(id string) (string, error) { return id, run.CheckName(id) }
 
 // checkWord takes letters and digits of ASCII, and inside of it the characters of
 // extra.
-func checkWord(extra string, most int) func(string) (string, error) {
+func checkWord(extra string) func(string) (string, error) {
 	return func(id string) (string, error) {
 		switch {
 		case id == "":
 			return "", errors.New("is empty")
-		case len(id) > most:
-			return "", fmt.Errorf("is longer than %d characters", most)
+		case len(id) > maxWord:
+			return "", fmt.Errorf("is longer than %d characters", maxWord)
 		}
 		for i, r := range id {
 			plain := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
@@ -117,10 +118,8 @@ func checkWord(extra string, most int) func(string) (string, error) {
 
 func oneOf(all ...string) func(string) (string, error) {
 	return func(id string) (string, error) {
-		for _, one := range all {
-			if id == one {
-				return id, nil
-			}
+		if slices.Contains(all, id) {
+			return id, nil
 		}
 		return "", errors.New("is not known")
 	}
@@ -131,7 +130,7 @@ func checkDataset(id string) (string, error) {
 	if !ok {
 		return "", errors.New("has no dot between source and table")
 	}
-	if _, err := checkWord("-_", maxWord)(source); err != nil {
+	if _, err := checkWord("-_")(source); err != nil {
 		return "", fmt.Errorf("has a source that %w", err)
 	}
 	switch {
@@ -149,7 +148,7 @@ func checkPlugin(id string) (string, error) {
 		return "", errors.New("has no slash between slug and plugin")
 	}
 	for _, part := range []string{slug, plugin} {
-		if _, err := checkWord("._-", maxWord)(part); err != nil {
+		if _, err := checkWord("._-")(part); err != nil {
 			return "", fmt.Errorf("has a part that %w", err)
 		}
 	}

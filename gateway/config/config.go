@@ -157,7 +157,7 @@ type Access struct {
 	RoleMapping map[string]string `key:"roleMapping" doc:"groups of Muster that realm roles and groups of the identity provider stand for, compared exactly" allowed:"role:NAME or group:PATH, each with the name of a group; as a variable, in JSON"`
 	// GroupPattern is compiled where it is used; it matches whole names.
 	GroupPattern string        `key:"groupPattern" doc:"names of groups that the identity provider may create here, as a regular expression for the whole name; without it, none" allowed:"a regular expression (RE2)"`
-	IdPFreshness time.Duration `key:"idpFreshness" doc:"how long stored groups of the identity provider count for personal access tokens after they were last confirmed" allowed:"a duration from 1m to 8760h"`
+	IDPFreshness time.Duration `key:"idpFreshness" doc:"how long stored groups of the identity provider count for personal access tokens after they were last confirmed" allowed:"a duration from 1m to 8760h"`
 	Tokens       Tokens        `key:"tokens"`
 	// MarketplacePlugins are listed for grants.
 	MarketplacePlugins []string `key:"marketplacePlugins" doc:"plugins of marketplaces that can be granted" allowed:"slug/plugin, separated by commas"`
@@ -228,7 +228,7 @@ func Default() Config {
 		Rules:  Rules{Enabled: true},
 		Access: Access{
 			RoleMapping:  map[string]string{"role:muster-admin": "Admin"},
-			IdPFreshness: 24 * time.Hour,
+			IDPFreshness: 24 * time.Hour,
 			Tokens:       Tokens{MaxAge: 3650 * 24 * time.Hour},
 		},
 		Drain: Drain{Grace: 3 * time.Second, Timeout: 25 * time.Second},

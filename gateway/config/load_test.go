@@ -132,7 +132,7 @@ func TestEveryNameHasAWorkingVariable(t *testing.T) {
 		"access.roleMapping":         `{"role:muster-admin":"Admin","group:/a.b":"writers"}`, "access.groupPattern": "/teams/.*",
 		"access.idpFreshness": "1h", "access.tokens.maxAge": "720h", "access.tokens.allowUnlimited": "true",
 		"access.marketplacePlugins": "main/a, main/b", "access.seedAdminEmail": "admin@example.org",
-		"audit.keyFile":              write(t, "keys", strings.Repeat("ab", 32)+"\n"), "audit.retention": "720h",
+		"audit.keyFile": write(t, "keys", strings.Repeat("ab", 32)+"\n"), "audit.retention": "720h",
 	}
 	var environ []string
 	for _, f := range config.Fields() {

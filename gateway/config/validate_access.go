@@ -16,7 +16,7 @@ func (c *checker) access(a *Access) {
 	if _, err := a.Pattern(); err != nil {
 		c.wrong("access.groupPattern", "is no regular expression: %v", err)
 	}
-	c.between("access.idpFreshness", a.IdPFreshness, time.Minute, 8760*time.Hour)
+	c.between("access.idpFreshness", a.IDPFreshness, time.Minute, 8760*time.Hour)
 	c.between("access.tokens.maxAge", a.Tokens.MaxAge, 24*time.Hour, 3650*24*time.Hour)
 	for _, id := range a.MarketplacePlugins {
 		if err := authz.CheckPlugin(id); err != nil {

@@ -237,8 +237,9 @@ func TestActorsNameUsersAndTokens(t *testing.T) {
 		req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
 		req.Header.Set("Authorization", "Bearer "+who)
 		caller, err := guard(req)
-		if err != nil || caller.Actor.User != user || caller.Actor.Token != "" {
-			t.Errorf("%s: %q %q %v", who, caller.Actor.User, caller.Actor.Token, err)
+		actor := caller.Actor
+		if err != nil || actor.User != user || actor.Token != "" {
+			t.Errorf("%s: %q %q %v", who, actor.User, actor.Token, err)
 		}
 	}
 }

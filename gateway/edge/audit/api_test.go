@@ -147,7 +147,7 @@ func TestPages(t *testing.T) {
 	for order, want := range map[string]string{"": "9 8 7 6 5 4 3 2 1", "&order=newest": "9 8 7 6 5 4 3 2 1", "&order=oldest": "1 2 3 4 5 6 7 8 9", "&order=oldest&after=4": "5 6 7 8 9"} {
 		var numbers []string
 		cursor := ""
-		for pages := 0; pages < 10; pages++ {
+		for range 10 {
 			var page audit.AuditPage
 			b.get(t, "admin", "/api/admin/audit?limit=2"+order+cursor, http.StatusOK, &page)
 			for _, r := range page.Items {
