@@ -209,7 +209,8 @@ func (g *ruledGraph) expected(minds []*mind) (nodes, rels []faulttest.Verdict, s
 	for i, id := range g.relIDs {
 		from, to := g.ends[i][0], g.ends[i][1]
 		v := meet(id, minds)
-		delete(v.Mask, "name")
+		delete(v.Mask, "name") // which a relationship has not
+		v.Strip = slices.DeleteFunc(v.Strip, func(s string) bool { return s == "name" })
 		seenByWorkers[id] = g.lists(labels[from], labels[to]) && byRules[from] && byRules[to]
 		if !seenByWorkers[id] || !visible[from] || !visible[to] {
 			v = faulttest.Verdict{Hide: true}
