@@ -57,6 +57,19 @@ type Config struct {
 // person is the key of somebody who was seen.
 type person struct{ issuer, subject string }
 
+// told is what orders tokens of one person: their iat, which is in seconds, and of
+// one second those with a groups claim come after those without.
+type told struct {
+	at    time.Time
+	claim bool
+}
+
+func toldBy(p *token.Principal) told { return told{p.IssuedAt, p.Groups != nil} }
+
+func (t told) after(u told) bool {
+	return t.at.After(u.at) || t.at.Equal(u.at) && t.claim && !u.claim
+}
+
 // Recorder takes note of people. It is safe for concurrent use; Run writes what
 // was noted.
 type Recorder struct {
@@ -67,7 +80,7 @@ type Recorder struct {
 
 	mu      sync.Mutex
 	pending map[person]*token.Principal
-	handled map[person]time.Time // the iat of the newest token that was dealt with
+	handled map[person]told // by the newest token that was dealt with
 	// unsure are users with stored groups whose token named none, not even an empty
 	// list: of somebody who has left their last group Keycloak sends no claim. asks
 	// says that a Confirmer finds out, and ask wakes it.
@@ -89,7 +102,7 @@ func NewRecorder(c Config, r Registry, log *slog.Logger) (*Recorder, error) {
 	}
 	return &Recorder{
 		config: c, registry: r, log: log, wake: make(chan struct{}, 1), ask: make(chan struct{}, 1), unsure: map[access.ID]bool{},
-		pending: map[person]*token.Principal{}, handled: map[person]time.Time{},
+		pending: map[person]*token.Principal{}, handled: map[person]told{},
 	}, nil
 }
 
@@ -104,7 +117,7 @@ func (r *Recorder) Saw(p *token.Principal) {
 	r.mu.Lock()
 	known, is := r.handled[key]
 	waiting := r.pending[key]
-	fresh := (!is || p.IssuedAt.After(known)) && (waiting == nil || p.IssuedAt.After(waiting.IssuedAt)) &&
+	fresh := (!is || toldBy(p).after(known)) && (waiting == nil || toldBy(p).after(toldBy(waiting))) &&
 		(waiting != nil || len(r.pending) < maxPending)
 	if fresh {
 		r.pending[key] = p
@@ -173,7 +186,7 @@ func (r *Recorder) done(people ...*token.Principal) {
 		if len(r.handled) >= maxHandled {
 			clear(r.handled)
 		}
-		r.handled[key] = p.IssuedAt
+		r.handled[key] = toldBy(p)
 	}
 }
 

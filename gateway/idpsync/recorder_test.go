@@ -180,6 +180,22 @@ func TestGroupsFollowTheTokens(t *testing.T) {
 	}
 }
 
+// iat is told in seconds: of two tokens of one second the one with a claim counts,
+// whichever comes first.
+func TestTokensOfOneSecond(t *testing.T) {
+	h := newHouse(t)
+	h.saw(bearer("alice", 0, []string{"/made/a"}), bearer("bob", 0, []string{"/made/a"}))
+	h.saw(bearer("alice", 20, nil))
+	h.saw(bearer("alice", 20, []string{"/made/b"}))
+	h.saw(bearer("bob", 20, []string{"/made/b"}))
+	h.saw(bearer("bob", 20, nil), bearer("bob", 20, []string{}))
+	h.recorder.Saw(bearer("carol", 0, nil))
+	h.saw(bearer("carol", 0, []string{"/made/c"}), bearer("carol", 0, nil))
+	if got := h.groups("alice") + h.groups("bob") + h.groups("carol"); got != "/made/b/made/b/made/c" {
+		t.Errorf("%s", got)
+	}
+}
+
 // A token that says nothing new is written once in a while, and one that was dealt
 // with costs a look.
 func TestWhatIsKnownIsNotWritten(t *testing.T) {

@@ -89,10 +89,10 @@ func shortTests(ctx context.Context, r *runner) error {
 	return r.goTest(ctx, r.root, nil, "-short", "-timeout", "5m", "work")
 }
 
-// crashTests kills the writers of both stores as often as their promise says; the
-// tests part kills a few times only.
+// crashTests kills the writers of both stores as often as their promise says, both
+// at a time; the tests part kills a few times only.
 func crashTests(ctx context.Context, r *runner) error {
-	return r.goTest(ctx, r.root, []string{"MUSTER_TEST_CRASH_KILLS=200"}, "-count=1", "-p", "1", "-timeout", "20m",
+	return r.goTest(ctx, r.root, []string{"MUSTER_TEST_CRASH_KILLS=200"}, "-count=1", "-p", "2", "-timeout", "20m",
 		"-run", "^(TestStore|TestKilledWhileMigrating|TestServerKilled)$/^(Crash.*|)$",
 		modulePrefix+"registry/store/duckdb", modulePrefix+"registry/store/postgres")
 }

@@ -280,7 +280,7 @@ func testKillAccess(t *testing.T, b Backend) {
 // testKillTown kills while a group of 10,000 members and 10,000 grants is made and
 // removed: there is all of it or nothing.
 func testKillTown(t *testing.T, b Backend) {
-	killAccess(t, b, accessTown, max(Kills(t)/5, 4), 2*time.Second)
+	killAccess(t, b, accessTown, max(Kills(t)/10, 4), 2*time.Second)
 }
 
 func killAccess(t *testing.T, b Backend, how string, kills int, within time.Duration) {
