@@ -11,6 +11,9 @@ import (
 // TestAllocationsDoNotGrowWithElements: what a request costs in allocations is
 // the same for few and many elements, but for one in a hundred.
 func TestAllocationsDoNotGrowWithElements(t *testing.T) {
+	if underRace {
+		return // the detector has pools drop what they keep at random; the tests part counts
+	}
 	for _, n := range []int{1_000, 20_000} {
 		r, err := element.ParseRequest(sampleBody(n), element.Options{})
 		if err != nil {

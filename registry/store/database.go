@@ -162,11 +162,36 @@ type beginner interface {
 
 // inTx runs fn in a transaction.
 func (d *Database) inTx(ctx context.Context, o *sql.TxOptions, fn func(tx *sql.Tx) error) error {
-	return d.inTxOn(ctx, d.db, o, fn)
+	if d.turn == nil {
+		return d.inTxOn(ctx, d.db, o, fn)
+	}
+	conn, err := d.db.Conn(ctx) // begin waits for nothing
+	if err != nil {
+		return d.explain("begin a transaction", err)
+	}
+	defer func() {
+		// It goes back to the pool; what is wrong with it, its next user is told.
+		_ = conn.Close()
+	}()
+	return d.inTxOn(ctx, conn, o, fn)
+}
+
+// begin begins a transaction. An embedded engine is not told of a cancellation
+// while it does: its driver reports a BEGIN that was cancelled just as it had been
+// carried out as failed, and leaves the connection within a transaction that nobody
+// ends. What follows is cancelled statement by statement.
+func (d *Database) begin(ctx context.Context, on beginner, o *sql.TxOptions) (*sql.Tx, error) {
+	if d.turn == nil {
+		return on.BeginTx(ctx, o)
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return on.BeginTx(context.WithoutCancel(ctx), o)
 }
 
 func (d *Database) inTxOn(ctx context.Context, on beginner, o *sql.TxOptions, fn func(tx *sql.Tx) error) error {
-	tx, err := on.BeginTx(ctx, o)
+	tx, err := d.begin(ctx, on, o)
 	if err != nil {
 		return d.explain("begin a transaction", err)
 	}
