@@ -209,6 +209,9 @@ func (d *Database) inTxOn(ctx context.Context, on beginner, o *sql.TxOptions, fn
 	if err := fn(tx); err != nil {
 		return err
 	}
+	if err := ctx.Err(); err != nil {
+		return d.explainCommit(err) // nothing of it was committed
+	}
 	over = true
 	if err := tx.Commit(); err != nil {
 		return d.explainCommit(err)
