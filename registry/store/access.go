@@ -171,28 +171,11 @@ func (t *transaction) putRows(ctx context.Context, a *accessTable, rows [][]driv
 
 // updateRows changes rows one by one: only names, ends and times ever change, and
 // of few records at once.
-func (t *transaction) updateRows(ctx context.Context, a *accessTable, rows [][]driver.Value) (err error) {
+func (t *transaction) updateRows(ctx context.Context, a *accessTable, rows [][]driver.Value) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	update, err := t.tx.PrepareContext(ctx, a.update())
-	if err != nil {
-		return t.explain("store in "+a.name, err)
-	}
-	defer func() {
-		// What is wrong with the connection, the commit is told.
-		_ = update.Close()
-	}()
-	for _, row := range rows {
-		args := make([]any, len(row))
-		for i, v := range row {
-			args[i] = v
-		}
-		if _, err := update.ExecContext(ctx, args...); err != nil {
-			return t.explain("store in "+a.name, err)
-		}
-	}
-	return nil
+	return t.explain("store in "+a.name, t.tx.execEach(ctx, a.update(), rows))
 }
 
 // keysAmong finds which of the rows' keys are there.
@@ -209,7 +192,7 @@ func (t *transaction) keysAmong(ctx context.Context, a *accessTable, rows [][]dr
 }
 
 func (t *transaction) keysOf(ctx context.Context, a *accessTable, args []any) (map[string]struct{}, error) {
-	query := `SELECT ` + a.keyExpression() + ` FROM ` + a.name + ` WHERE ` + a.among() //nolint:gosec // this package's own names
+	query := `SELECT ` + a.keyExpression() + ` FROM ` + a.name + ` WHERE ` + a.among()
 	rows, err := t.tx.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, t.explain("look into "+a.name, err)

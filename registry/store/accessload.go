@@ -13,7 +13,7 @@ import (
 )
 
 // loadAccess reads what changed of access control.
-func (d *Database) loadAccess(ctx context.Context, tx *sql.Tx, since registry.Revision, c *registry.Changes) error {
+func (d *Database) loadAccess(ctx context.Context, tx *querier, since registry.Revision, c *registry.Changes) error {
 	l := accessLoad{tx: tx, since: since, full: c.Full, texts: map[string]string{}}
 	var delta access.Delta
 	var err error
@@ -47,7 +47,7 @@ func (d *Database) loadAccess(ctx context.Context, tx *sql.Tx, since registry.Re
 
 // accessLoad is one reading of access control.
 type accessLoad struct {
-	tx    *sql.Tx
+	tx    *querier
 	since registry.Revision
 	full  bool
 	texts map[string]string // what many rows say, kept once

@@ -175,7 +175,7 @@ func (d *Database) AuditFind(ctx context.Context, q registry.AuditQuery) ([]regi
 		order = "ASC"
 	}
 	args = append(args, q.Limit)
-	rows, err := d.db.QueryContext(ctx, selectAudit+where+` ORDER BY number `+order+` LIMIT $`+strconv.Itoa(len(args)), args...)
+	rows, err := d.read(ctx, selectAudit+where+` ORDER BY number `+order+` LIMIT $`+strconv.Itoa(len(args)), args...)
 	if err != nil {
 		return nil, d.explain(doing, err)
 	}
@@ -242,7 +242,7 @@ func (d *Database) AuditScan(ctx context.Context, first, last int64, take func(*
 
 func (d *Database) scanPage(ctx context.Context, first, last int64, take func(*registry.AuditEntry) error) error {
 	const doing = "read the audit log"
-	rows, err := d.db.QueryContext(ctx, selectAudit+` WHERE number >= $1 AND number <= $2 ORDER BY number`, first, last)
+	rows, err := d.read(ctx, selectAudit+` WHERE number >= $1 AND number <= $2 ORDER BY number`, first, last)
 	if err != nil {
 		return d.explain(doing, err)
 	}
@@ -264,7 +264,7 @@ func (d *Database) scanPage(ctx context.Context, first, last int64, take func(*r
 
 // AuditBounds implements registry.AuditKeeper.
 func (d *Database) AuditBounds(ctx context.Context) (b registry.AuditBounds, err error) {
-	err = d.inTx(ctx, d.engine.ReadOptions, func(tx *sql.Tx) error {
+	err = d.inTx(ctx, d.engine.ReadOptions, func(tx *querier) error {
 		row := tx.QueryRowContext(ctx, `SELECT audited, audit_mac FROM registry_state WHERE id = 1`)
 		if err := row.Scan(&b.End.Number, &b.End.MAC); err != nil {
 			return d.explain("read the end of the audit log", err)
@@ -281,7 +281,7 @@ func (d *Database) AuditBounds(ctx context.Context) (b registry.AuditBounds, err
 
 // AuditHeads implements registry.AuditKeeper.
 func (d *Database) AuditHeads(ctx context.Context, after int64, limit int) ([]audit.Head, error) {
-	rows, err := d.db.QueryContext(ctx, selectHead+` WHERE number > $1 ORDER BY number LIMIT $2`, after, limit)
+	rows, err := d.read(ctx, selectHead+` WHERE number > $1 ORDER BY number LIMIT $2`, after, limit)
 	if err != nil {
 		return nil, d.explain("read the heads of the audit log", err)
 	}

@@ -41,6 +41,10 @@ type Engine struct {
 	// OneWriter has transactions wait for their turn in this process, for an
 	// engine that would have them fail.
 	OneWriter bool
+	// Spoils, when not nil, has connections discarded whose commit failed, and those
+	// after an error of the driver that it says true of: the engine has things in
+	// memory then that are not in its file.
+	Spoils func(err error) bool
 	// KeepDeletions is for how many revisions deletions are remembered; 0 means
 	// the constant of that name.
 	KeepDeletions int
@@ -81,6 +85,7 @@ func (d *Database) Write(ctx context.Context, fn func(context.Context, registry.
 	var rev registry.Revision
 	var heads []audit.Head
 	var end registry.AuditEnd
+	known := d.known.last()
 	conn, err := d.db.Conn(ctx)
 	if err != nil {
 		return 0, d.explain("begin a transaction", err)
@@ -89,7 +94,7 @@ func (d *Database) Write(ctx context.Context, fn func(context.Context, registry.
 		// It goes back to the pool; what is wrong with it, its next user is told.
 		_ = conn.Close()
 	}()
-	err = d.inTxOn(ctx, conn, nil, func(tx *sql.Tx) error {
+	err = d.inTxOn(ctx, conn, nil, func(tx *querier) error {
 		t := &transaction{
 			tx: tx, conn: conn, engine: &d.engine, explain: d.explain, keep: int64(d.engine.KeepDeletions), load: d.load,
 		}
@@ -111,7 +116,7 @@ func (d *Database) Write(ctx context.Context, fn func(context.Context, registry.
 		if d.engine.AfterChange == nil {
 			return nil
 		}
-		if err := d.engine.AfterChange(ctx, tx, rev); err != nil {
+		if err := d.engine.AfterChange(ctx, tx.tx, rev); err != nil {
 			return d.explain("announce a change", err)
 		}
 		return nil
@@ -119,7 +124,7 @@ func (d *Database) Write(ctx context.Context, fn func(context.Context, registry.
 	if err != nil {
 		return 0, err
 	}
-	d.known.note(end)
+	d.known.note(known, end)
 	d.tellHeads(ctx, heads)
 	return rev, nil
 }
@@ -130,11 +135,10 @@ func (d *Database) CheckWritable(ctx context.Context) error {
 		return err
 	}
 	defer d.unlock()
-	_, err := d.db.ExecContext(ctx, `UPDATE canary SET sung = $1 WHERE id = 1`, time.Now().UTC())
-	if err != nil {
+	return d.inTx(ctx, nil, func(tx *querier) error {
+		_, err := tx.ExecContext(ctx, `UPDATE canary SET sung = $1 WHERE id = 1`, time.Now().UTC())
 		return d.explain("write to the store", err)
-	}
-	return nil
+	})
 }
 
 func (d *Database) lock(ctx context.Context) error {
@@ -161,7 +165,7 @@ type beginner interface {
 }
 
 // inTx runs fn in a transaction.
-func (d *Database) inTx(ctx context.Context, o *sql.TxOptions, fn func(tx *sql.Tx) error) error {
+func (d *Database) inTx(ctx context.Context, o *sql.TxOptions, fn func(tx *querier) error) error {
 	if d.turn == nil {
 		return d.inTxOn(ctx, d.db, o, fn)
 	}
@@ -181,7 +185,7 @@ func (d *Database) inTx(ctx context.Context, o *sql.TxOptions, fn func(tx *sql.T
 // carried out as failed, and leaves the connection within a transaction that nobody
 // ends. What follows is cancelled statement by statement.
 func (d *Database) begin(ctx context.Context, on beginner, o *sql.TxOptions) (*sql.Tx, error) {
-	if d.turn == nil {
+	if !d.embedded() {
 		return on.BeginTx(ctx, o)
 	}
 	if ctx.Err() != nil {
@@ -190,33 +194,57 @@ func (d *Database) begin(ctx context.Context, on beginner, o *sql.TxOptions) (*s
 	return on.BeginTx(context.WithoutCancel(ctx), o)
 }
 
-func (d *Database) inTxOn(ctx context.Context, on beginner, o *sql.TxOptions, fn func(tx *sql.Tx) error) error {
+func (d *Database) inTxOn(ctx context.Context, on beginner, o *sql.TxOptions, fn func(tx *querier) error) (err error) {
+	spoilt := true // until something else is known
+	defer func() {
+		if spoilt || d.spoils(err) {
+			d.discard(ctx, on)
+		}
+	}()
 	tx, err := d.begin(ctx, on, o)
 	if err != nil {
+		spoilt = false
 		return d.explain("begin a transaction", err)
 	}
 	over := false
 	defer func() {
-		if over {
-			return
-		}
-		// fn failed or panicked. The transaction is gone with its connection if it
-		// cannot be rolled back.
-		if back := tx.Rollback(); back != nil && !errors.Is(back, sql.ErrTxDone) {
-			d.log.DebugContext(ctx, "a transaction could not be rolled back", "error", back)
+		if !over {
+			// fn failed or panicked. The transaction is gone with its connection if
+			// it cannot be rolled back.
+			back := tx.Rollback()
+			if spoilt = back != nil && !errors.Is(back, sql.ErrTxDone); spoilt {
+				d.log.DebugContext(ctx, "a transaction could not be rolled back", "error", back)
+			}
 		}
 	}()
-	if err := fn(tx); err != nil {
+	if err := fn(&querier{tx: tx, embedded: d.embedded()}); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
-		return d.explainCommit(err) // nothing of it was committed
+		return d.explain("commit", err)
 	}
 	over = true
 	if err := tx.Commit(); err != nil {
 		return d.explainCommit(err)
 	}
+	spoilt = false
 	return nil
+}
+
+func (d *Database) spoils(err error) bool {
+	return err != nil && d.engine.Spoils != nil && d.engine.Spoils(err)
+}
+
+// discard has a connection closed instead of being used again.
+func (d *Database) discard(ctx context.Context, on beginner) {
+	conn, is := on.(*sql.Conn)
+	if !is || d.engine.Spoils == nil {
+		return
+	}
+	err := conn.Raw(func(any) error { return driver.ErrBadConn })
+	if err != nil && !errors.Is(err, driver.ErrBadConn) && !errors.Is(err, sql.ErrConnDone) {
+		d.log.WarnContext(ctx, "a connection with what a failed change left could not be discarded", "error", err)
+	}
 }
 
 // explainCommit adds what a caller must know of a commit that nobody answered.

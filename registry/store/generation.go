@@ -220,7 +220,7 @@ func (t *transaction) Staged(ctx context.Context, number int64, after string, li
 
 // StagedRules implements registry.Loader.
 func (d *Database) StagedRules(ctx context.Context, after registry.StagedPlace, limit int) ([]registry.StagedRule, error) {
-	rows, err := d.db.QueryContext(ctx, selectStaged+` WHERE s.generation > $1 OR s.generation = $1 AND s.name > $2
+	rows, err := d.read(ctx, selectStaged+` WHERE s.generation > $1 OR s.generation = $1 AND s.name > $2
 		ORDER BY s.generation, s.name LIMIT $3`, after.Generation, after.Name, limit)
 	if err != nil {
 		return nil, d.explain("read staged rules", err)

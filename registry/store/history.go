@@ -21,11 +21,18 @@ type history struct {
 	end registry.AuditEnd
 }
 
-func (h *history) note(end registry.AuditEnd) {
+// note remembers an end that was found by who knew of before. What another has
+// noted meanwhile stays when it is further on: it was looked at later.
+func (h *history) note(before, end registry.AuditEnd) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.end.Number > end.Number && !sameEnd(h.end, before) {
+		return
+	}
 	h.end = registry.AuditEnd{Number: end.Number, MAC: bytes.Clone(end.MAC)}
 }
+
+func sameEnd(a, b registry.AuditEnd) bool { return a.Number == b.Number && bytes.Equal(a.MAC, b.MAC) }
 
 func (h *history) last() registry.AuditEnd {
 	h.mu.Lock()
@@ -34,9 +41,9 @@ func (h *history) last() registry.AuditEnd {
 }
 
 // goesOn reports whether a store whose audit log ends at end has what this process
-// knows of it. A row that retention has removed meanwhile says nothing.
-func (d *Database) goesOn(ctx context.Context, tx *sql.Tx, end registry.AuditEnd) (bool, error) {
-	known := d.known.last()
+// knew of it before the transaction saw that. A row that retention has removed
+// meanwhile says nothing.
+func (d *Database) goesOn(ctx context.Context, tx *querier, known, end registry.AuditEnd) (bool, error) {
 	switch {
 	case known.Number == 0:
 		return true, nil
@@ -56,14 +63,15 @@ func (d *Database) goesOn(ctx context.Context, tx *sql.Tx, end registry.AuditEnd
 // sameStore refuses a change that would be decided over what another copy of the
 // store had.
 func (d *Database) sameStore(ctx context.Context, t *transaction) error {
+	known := d.known.last()
 	end, err := t.chainEnd(ctx)
 	if err != nil {
 		return err
 	}
-	same, err := d.goesOn(ctx, t.tx, *end)
+	same, err := d.goesOn(ctx, t.tx, known, *end)
 	if err != nil || same {
 		return err
 	}
 	return Unavailable(d.engine.Name, "is not the copy that was read before: it was restored; all of it is read anew, try again").
-		After(time.Second).Wrap(fmt.Errorf("row %d of the audit log: %w", d.known.last().Number, registry.ErrReplaced))
+		After(time.Second).Wrap(fmt.Errorf("row %d of the audit log: %w", known.Number, registry.ErrReplaced))
 }

@@ -14,12 +14,13 @@ import (
 func (d *Database) Load(ctx context.Context, since registry.Revision) (*registry.Changes, error) {
 	var c *registry.Changes
 	var end registry.AuditEnd
-	err := d.inTx(ctx, d.engine.ReadOptions, func(tx *sql.Tx) error {
+	known := d.known.last() // before the transaction: what is noted during it, it may not see
+	err := d.inTx(ctx, d.engine.ReadOptions, func(tx *querier) error {
 		err := tx.QueryRowContext(ctx, `SELECT audited, audit_mac FROM registry_state WHERE id = 1`).Scan(&end.Number, &end.MAC)
 		if err != nil {
 			return d.explain("read the end of the audit log", err)
 		}
-		same, err := d.goesOn(ctx, tx, end)
+		same, err := d.goesOn(ctx, tx, known, end)
 		if err != nil {
 			return err
 		}
@@ -33,13 +34,13 @@ func (d *Database) Load(ctx context.Context, since registry.Revision) (*registry
 	if err != nil {
 		return nil, err
 	}
-	d.known.note(end)
+	d.known.note(known, end)
 	return c, nil
 }
 
 // load reads what changed. own is 1 in a transaction that has moved the revision
 // on already, else 0.
-func (d *Database) load(ctx context.Context, tx *sql.Tx, since, own registry.Revision) (*registry.Changes, error) {
+func (d *Database) load(ctx context.Context, tx *querier, since, own registry.Revision) (*registry.Changes, error) {
 	var c registry.Changes
 	var forgotten registry.Revision
 	err := tx.QueryRowContext(ctx, `SELECT revision, forgotten, gateway FROM registry_state WHERE id = 1`).
@@ -67,7 +68,7 @@ func (d *Database) load(ctx context.Context, tx *sql.Tx, since, own registry.Rev
 	return &c, nil
 }
 
-func (d *Database) loadWorkers(ctx context.Context, tx *sql.Tx, since registry.Revision, c *registry.Changes) error {
+func (d *Database) loadWorkers(ctx context.Context, tx *querier, since registry.Revision, c *registry.Changes) error {
 	rows, err := tx.QueryContext(ctx, selectWorker+` WHERE changed > $1 ORDER BY name, uuid`, since)
 	if err != nil {
 		return d.explain("read the workers", err)

@@ -47,7 +47,7 @@ func (t *transaction) many(ctx context.Context) error {
 		return nil
 	}
 	t.patient = true
-	return t.explain("begin a large change", t.engine.Patient(ctx, t.tx))
+	return t.explain("begin a large change", t.engine.Patient(ctx, t.tx.tx))
 }
 
 // NewRuleIDs implements registry.RuleTx.
@@ -151,7 +151,7 @@ func (t *transaction) SetModel(ctx context.Context, m registry.GraphModel) error
 }
 
 // loadRules reads what changed of rules and model.
-func (d *Database) loadRules(ctx context.Context, tx *sql.Tx, since registry.Revision, c *registry.Changes) error {
+func (d *Database) loadRules(ctx context.Context, tx *querier, since registry.Revision, c *registry.Changes) error {
 	if err := d.loadModel(ctx, tx, since, c); err != nil {
 		return err
 	}
@@ -182,7 +182,7 @@ func (d *Database) loadRules(ctx context.Context, tx *sql.Tx, since registry.Rev
 }
 
 func (d *Database) loadSomeRules(
-	ctx context.Context, tx *sql.Tx, since registry.Revision, after int64,
+	ctx context.Context, tx *querier, since registry.Revision, after int64,
 ) ([]*rule.Packed, error) {
 	rows, err := tx.QueryContext(ctx, `SELECT id, name, issuer, subject, step, created_by, run, created_at, updated_at,
 		body, changed FROM rules WHERE changed > $1 AND id > $2 ORDER BY id LIMIT $3`, since, after, chunk)
@@ -213,7 +213,7 @@ func scanRule(row scanner) (*rule.Packed, error) {
 	return p, nil
 }
 
-func (d *Database) loadModel(ctx context.Context, tx *sql.Tx, since registry.Revision, c *registry.Changes) error {
+func (d *Database) loadModel(ctx context.Context, tx *querier, since registry.Revision, c *registry.Changes) error {
 	var model, retired string
 	var changed registry.Revision
 	err := tx.QueryRowContext(ctx, `SELECT model, retired, changed FROM graph_model WHERE id = 1 AND changed > $1`, since).

@@ -11,7 +11,7 @@ import (
 
 // query reads rows outside of a transaction.
 func query[T any](ctx context.Context, d *Database, doing string, scan func(scanner) (T, error), q string, args ...any) ([]T, error) {
-	rows, err := d.db.QueryContext(ctx, q, args...)
+	rows, err := d.read(ctx, q, args...)
 	if err != nil {
 		return nil, d.explain(doing, err)
 	}
@@ -24,7 +24,7 @@ func query[T any](ctx context.Context, d *Database, doing string, scan func(scan
 
 // Step implements registry.StepReader.
 func (d *Database) Step(ctx context.Context, name string) (*run.Step, error) {
-	s, err := scanStep(d.db.QueryRowContext(ctx, selectStep+` WHERE name = $1`, name))
+	s, err := scanStep(d.readRow(ctx, selectStep+` WHERE name = $1`, name))
 	return s, d.explain("read a step", err)
 }
 
@@ -35,7 +35,7 @@ func (d *Database) Steps(ctx context.Context, after string, limit int) ([]*run.S
 
 // Run implements registry.RunReader.
 func (d *Database) Run(ctx context.Context, id run.ID) (*run.Run, error) {
-	r, err := scanRun(d.db.QueryRowContext(ctx, selectRun+` WHERE id = $1`, string(id)))
+	r, err := scanRun(d.readRow(ctx, selectRun+` WHERE id = $1`, string(id)))
 	return r, d.explain("read a run", err)
 }
 
@@ -49,7 +49,7 @@ const openRuns = ` WHERE state IN ('queued', 'running') ORDER BY id`
 
 // OpenRuns implements registry.RunReader.
 func (d *Database) OpenRuns(ctx context.Context) (runs []*run.Run, leases []registry.Lease, err error) {
-	err = d.inTx(ctx, d.engine.ReadOptions, func(tx *sql.Tx) error {
+	err = d.inTx(ctx, d.engine.ReadOptions, func(tx *querier) error {
 		rows, err := tx.QueryContext(ctx, selectRun+openRuns)
 		if err != nil {
 			return d.explain("read the open runs", err)
@@ -74,7 +74,7 @@ func (d *Database) RunLog(ctx context.Context, id run.ID, after int64, limit int
 
 // RenewLease implements registry.RunKeeper.
 func (d *Database) RenewLease(ctx context.Context, id run.ID, owner string) error {
-	return d.quietly(ctx, func(tx *sql.Tx) error {
+	return d.quietly(ctx, func(tx *querier) error {
 		res, err := tx.ExecContext(ctx, `UPDATE rule_run_leases SET beat = beat + 1 WHERE run = $1 AND owner = $2`, string(id), owner)
 		return d.changed(res, err, "renew a lease")
 	})
@@ -82,7 +82,7 @@ func (d *Database) RenewLease(ctx context.Context, id run.ID, owner string) erro
 
 // AppendRunLog implements registry.RunKeeper.
 func (d *Database) AppendRunLog(ctx context.Context, id run.ID, lines []run.Line) error {
-	return d.quietly(ctx, func(tx *sql.Tx) error {
+	return d.quietly(ctx, func(tx *querier) error {
 		for _, line := range lines {
 			// On PostgreSQL the row's lock has appenders wait for each other, so that
 			// numbers become visible in their order, without gaps.
@@ -105,7 +105,7 @@ func (d *Database) AppendRunLog(ctx context.Context, id run.ID, lines []run.Line
 }
 
 // fullLog tells a log that takes no more from a run that is not there.
-func (d *Database) fullLog(ctx context.Context, tx *sql.Tx, id run.ID, err error) error {
+func (d *Database) fullLog(ctx context.Context, tx *querier, id run.ID, err error) error {
 	if err == nil {
 		err = tx.QueryRowContext(ctx, `SELECT lines FROM rule_runs WHERE id = $1`, string(id)).Scan(new(int64))
 	}
@@ -113,7 +113,7 @@ func (d *Database) fullLog(ctx context.Context, tx *sql.Tx, id run.ID, err error
 }
 
 // quietly runs fn in a transaction that is no new revision.
-func (d *Database) quietly(ctx context.Context, fn func(tx *sql.Tx) error) error {
+func (d *Database) quietly(ctx context.Context, fn func(tx *querier) error) error {
 	if err := d.lock(ctx); err != nil {
 		return err
 	}

@@ -100,7 +100,7 @@ func (m *Migrations) Newest() (int64, error) {
 // Schema returns the version that the schema has now, 0 when it says none, and the
 // one that the program's migrations make.
 func (d *Database) Schema(ctx context.Context) (current, expected int64, err error) {
-	err = d.db.QueryRowContext(ctx, `SELECT coalesce(max(version), 0) FROM `+versionTable).Scan(&current)
+	err = d.readRow(ctx, `SELECT coalesce(max(version), 0) FROM `+versionTable).Scan(&current)
 	if err != nil {
 		return 0, d.engine.Schema, d.explain("read the schema's version", err)
 	}

@@ -13,13 +13,13 @@ import (
 
 // transaction implements registry.Tx.
 type transaction struct {
-	tx      *sql.Tx
+	tx      *querier
 	conn    *sql.Conn // that tx is open on
 	engine  *Engine
 	rev     registry.Revision
 	keep    int64 // for how many revisions deletions are remembered
 	explain func(doing string, err error) error
-	load    func(ctx context.Context, tx *sql.Tx, since, own registry.Revision) (*registry.Changes, error)
+	load    func(ctx context.Context, tx *querier, since, own registry.Revision) (*registry.Changes, error)
 	patient bool // Patient has been asked
 	// end is where the audit log ends; nil before it was read. heads were stored.
 	end   *registry.AuditEnd

@@ -22,7 +22,7 @@ func TestCancelledChangesLeaveNoTransactionOpen(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	nothing := func(context.Context, registry.Tx) error { return context.Canceled }
 	cancelled := 0
-	for range 300 {
+	for range 1000 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(random.IntN(400))*time.Microsecond)
 		if _, err := s.Write(ctx, nothing); err != nil && ctx.Err() != nil {
 			cancelled++

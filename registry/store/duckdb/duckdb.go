@@ -46,6 +46,7 @@ type Options struct {
 type Store struct {
 	*store.Database
 	db   *sql.DB
+	file *connector
 	lock *fileLock
 	once sync.Once
 	err  error
@@ -63,7 +64,8 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := open(ctx, path, o)
+	file := &connector{path: path, settings: settings(path, o)}
+	db, err := open(ctx, file, o)
 	if err != nil {
 		return nil, errors.Join(err, lock.release())
 	}
@@ -73,38 +75,35 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	}
 	engine := store.Engine{
 		Name: path, Explain: explainer(path), OneWriter: true, KeepDeletions: o.KeepDeletions, Chain: o.Chain, Append: appendRows,
-		Schema: schema,
+		Schema: schema, Spoils: spoils,
 	}
-	return &Store{Database: store.New(db, engine, o.Logger), db: db, lock: lock}, nil
+	return &Store{Database: store.New(db, engine, o.Logger), db: db, file: file, lock: lock}, nil
 }
 
 // open opens the file under its lock.
-func open(ctx context.Context, path string, o Options) (*sql.DB, error) {
-	if err := checkFile(path); err != nil {
+func open(ctx context.Context, c *connector, o Options) (*sql.DB, error) {
+	if err := checkFile(c.path); err != nil {
 		return nil, err
 	}
-	connector, err := duckdb.NewConnector(path, nil)
-	if err != nil {
-		return nil, openError(path, err)
-	}
-	db := sql.OpenDB(connector)
+	db := sql.OpenDB(c)
 	// One connection: the service serialises writers anyway, and readers that
 	// overlap with a delete make DuckDB refuse the key's next insert.
 	db.SetMaxOpenConns(1)
-	if err := prepare(ctx, db, path, o); err != nil {
+	if err := prepare(ctx, db, c, o); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
 }
 
-func prepare(ctx context.Context, db *sql.DB, path string, o Options) error {
+// settings are the statements that every connection begins with.
+func settings(path string, o Options) []string {
 	if o.MemoryLimit == "" {
 		o.MemoryLimit = "256MiB"
 	}
 	if o.Threads <= 0 {
 		o.Threads = 2
 	}
-	for _, set := range []string{
+	return []string{
 		"SET memory_limit = " + quote(o.MemoryLimit),
 		"SET temp_directory = " + quote(path+".tmp"),
 		fmt.Sprintf("SET threads = %d", o.Threads),
@@ -112,20 +111,22 @@ func prepare(ctx context.Context, db *sql.DB, path string, o Options) error {
 		// Nothing is fetched.
 		"SET autoinstall_known_extensions = false",
 		"SET autoload_known_extensions = false",
-	} {
-		if _, err := db.ExecContext(ctx, set); err != nil {
-			return openError(path, err)
-		}
+		// What is in memory after a failed commit is not for the file.
+		"PRAGMA disable_checkpoint_on_shutdown",
 	}
-	if err := migrate(ctx, db, path, o); err != nil {
+}
+
+func prepare(ctx context.Context, db *sql.DB, c *connector, o Options) error {
+	if err := migrate(ctx, db, c.path, o); err != nil {
 		return err
 	}
 	// From here on it reads and writes its own file and nothing else, and nobody
 	// changes that.
 	for _, set := range []string{"SET enable_external_access = false", "SET lock_configuration = true"} {
 		if _, err := db.ExecContext(ctx, set); err != nil {
-			return openError(path, err)
+			return openError(c.path, err)
 		}
+		c.also(set)
 	}
 	return nil
 }
@@ -168,9 +169,11 @@ func migrations(db *sql.DB, path string, o Options) (*store.Migrations, error) {
 // end DuckDB's lock on it.
 func copyAside(ctx context.Context, db *sql.DB, path string, version int64) error {
 	aside := fmt.Sprintf("%s.before-v%d", path, version)
-	part := aside + ".part" // what a kill leaves half done
-	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fileError(part, err)
+	part := aside + ".part"
+	for _, left := range []string{part, part + ".wal"} { // by a kill
+		if err := os.Remove(left); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fileError(left, err)
+		}
 	}
 	var name string
 	if err := db.QueryRowContext(ctx, "SELECT current_database()").Scan(&name); err != nil {
@@ -179,6 +182,7 @@ func copyAside(ctx context.Context, db *sql.DB, path string, version int64) erro
 	for _, statement := range []string{
 		"ATTACH " + quote(part) + " AS aside",
 		`COPY FROM DATABASE "` + strings.ReplaceAll(name, `"`, `""`) + `" TO aside`,
+		"CHECKPOINT aside", // closing does not
 		"DETACH aside",
 	} {
 		if _, err := db.ExecContext(ctx, statement); err != nil {
@@ -213,6 +217,10 @@ func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'
 // explainer turns the driver's errors into ours.
 func explainer(path string) func(error) error {
 	return func(err error) error {
+		var opening *fault.Error
+		if errors.As(err, &opening) {
+			return opening // the file was opened anew, or could not be
+		}
 		var d *duckdb.Error
 		if !errors.As(err, &d) {
 			return store.Unavailable(path, "failed").Wrap(err)
@@ -225,10 +233,17 @@ func explainer(path string) func(error) error {
 			}
 		case duckdb.ErrorTypeIO, duckdb.ErrorTypeFatal, duckdb.ErrorTypeOutOfMemory, duckdb.ErrorTypeTransaction,
 			duckdb.ErrorTypeConnection, duckdb.ErrorTypeInterrupt:
-			return store.Unavailable(path, "cannot be read or written; look at the disk (full? gone?) and restart")
+			return store.Unavailable(path, "cannot be read or written; look at the disk (full? gone?)")
 		}
 		return fault.New(fault.Internal, "internal", "an internal error of the store; the log has it")
 	}
+}
+
+// spoils reports whether DuckDB has to be opened anew after an error: a FATAL one
+// makes it refuse everything.
+func spoils(err error) bool {
+	var d *duckdb.Error
+	return errors.As(err, &d) && d.Type == duckdb.ErrorTypeFatal
 }
 
 // openError explains why a file could not be opened.

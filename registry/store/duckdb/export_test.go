@@ -10,3 +10,10 @@ func Migrating(o Options, migrations fs.FS) Options {
 
 // Embedded are the real migrations.
 func Embedded() (fs.FS, error) { return fs.Sub(embedded, "migrations") }
+
+// Instance is that of DuckDB which the store works with.
+func Instance(s *Store) any {
+	s.file.mu.Lock()
+	defer s.file.mu.Unlock()
+	return s.file.instance
+}

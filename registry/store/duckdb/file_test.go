@@ -7,24 +7,18 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 
-	"math/rand/v2"
-
 	"github.com/muster-fleet/muster/proto/fault"
-	"github.com/muster-fleet/muster/registry"
-	"github.com/muster-fleet/muster/registry/store/storetest"
 )
 
 // The environment that makes the test binary a child of one of these tests.
 const (
 	envHold = "MUSTER_TEST_HOLD_PATH"
 	envOpen = "MUSTER_TEST_OPEN_PATH"
-	envFull = "MUSTER_TEST_FULL_PATH"
 )
 
 func childOf(t *testing.T, test, variable, path string) *exec.Cmd {
@@ -201,83 +195,6 @@ func TestPermissions(t *testing.T) {
 		out, err := child.CombinedOutput()
 		if err != nil || !strings.Contains(string(out), "outcome: store_unavailable") || !strings.Contains(string(out), path) && !strings.Contains(string(out), sub) {
 			t.Errorf("%s: %v\n%s", name, err, out)
-		}
-	}
-}
-
-// TestFullChild writes until the kernel refuses, then on after it has relented.
-func TestFullChild(t *testing.T) {
-	path := os.Getenv(envFull)
-	if path == "" {
-		return // it is only there for TestFullDisk
-	}
-	signal.Ignore(syscall.SIGXFSZ) // so that the write fails, as on a full disk
-	store, err := openAt(t.Context(), path, quiet())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := registry.Open(t.Context(), store, registry.Options{Logger: quiet(), Inspector: storetest.Scribbler()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
-		t.Fatal(err)
-	}
-	good, refusals := 0, 0
-	for round := range 15 {
-		var size int64 // of the log, which is not there before the first change
-		if info, err := os.Stat(path + ".wal"); err == nil {
-			size = info.Size()
-		}
-		tight := syscall.Rlimit{Cur: uint64(size) + uint64(r.IntN(3000)), Max: limit.Max}
-		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &tight); err != nil {
-			t.Fatal(err)
-		}
-		for range 200 {
-			if _, _, err = storetest.Scribble(t.Context(), s, r); err != nil {
-				break
-			}
-			good++
-		}
-		if !fault.Is(err, "store_unavailable") {
-			t.Fatalf("round %d: %v", round, err)
-		}
-		refusals++
-		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
-			t.Fatal(err)
-		}
-		for range 5 {
-			if action, _, err := storetest.Scribble(t.Context(), s, r); err != nil {
-				t.Fatalf("round %d: %s after there was room again: %v", round, action, err)
-			}
-		}
-	}
-	fmt.Printf("%d changes, %d refusals\n", good, refusals)
-	if r.IntN(2) == 0 {
-		os.Exit(0) // without a goodbye
-	}
-	if err := s.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestFullDisk(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "muster.db")
-	var ledger storetest.Ledger
-	for round := range 3 {
-		out, err := childOf(t, "TestFullChild", envFull, path).CombinedOutput()
-		if err != nil {
-			t.Fatalf("round %d: %v\n%s", round, err, out)
-		}
-		s, err := openAt(t.Context(), path, quiet())
-		if err != nil {
-			t.Fatal(err)
-		}
-		ledger.Check(t, s, nil)
-		if err := s.Close(t.Context()); err != nil {
-			t.Fatal(err)
 		}
 	}
 }

@@ -66,7 +66,7 @@ func migrateLocked(ctx context.Context, path string, o Options) ([]store.Migrati
 	if err != nil {
 		return nil, err
 	}
-	db, err := open(ctx, path, o)
+	db, err := open(ctx, &connector{path: path, settings: settings(path, o)}, o)
 	if err != nil {
 		return nil, err
 	}

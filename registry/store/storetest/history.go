@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -57,6 +58,44 @@ func testForgotten(t *testing.T, b Backend) {
 	if c := load(t, s, Remembered+2); c.Full || len(c.Deleted) != 1 || c.Deleted[0] != uuidOf(2) {
 		t.Errorf("%+v", c)
 	}
+}
+
+// testLoadsBesideWrites: who loads while the same process writes sees a store that
+// goes on, not one that was restored from an older copy.
+func testLoadsBesideWrites(t *testing.T, b Backend) {
+	s := opened(t, b.New(t))
+	insert(t, s, Worker(1))
+	write(t, s, func(ctx context.Context, tx registry.Tx) error { return tx.Audit(ctx, entry(0)) })
+	done := make(chan struct{})
+	var writers, readers sync.WaitGroup
+	for n := range 2 {
+		writers.Go(func() {
+			for range 80 {
+				if _, err := s.Write(t.Context(), func(ctx context.Context, tx registry.Tx) error {
+					return tx.Audit(ctx, entry(n))
+				}); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+		readers.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if c, err := s.Load(t.Context(), 1); err != nil || c.Full {
+					t.Errorf("%+v %v", c, err)
+					return
+				}
+			}
+		})
+	}
+	writers.Wait()
+	close(done)
+	readers.Wait()
 }
 
 // testRandomHistories compares the store with a map, and what Load tells of any

@@ -30,6 +30,7 @@ func storeTests() map[string]func(*testing.T, Backend) {
 		"changes are told by revision":           testChangesByRevision,
 		"old deletions are forgotten":            testForgotten,
 		"random histories":                       testRandomHistories,
+		"loads beside writes see no other store": testLoadsBesideWrites,
 	}
 }
 
