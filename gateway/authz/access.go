@@ -86,9 +86,8 @@ type Who struct {
 	met     uint64
 	sync    bool
 
-	// admin is whether the caller is a member of Admin, plain turns the power of it
-	// off.
-	admin, plain bool
+	// plain turns the power of members of Admin off.
+	plain bool
 	// reading is whether the caller was let in to a call that changes nothing.
 	reading bool
 }
@@ -116,7 +115,6 @@ func (a *Access) Who(c authn.Caller) (Who, error) {
 	if w.user != nil && !w.user.Active {
 		return Who{}, deactivated()
 	}
-	w.admin = w.isAdmin(set)
 	return w, nil
 }
 
@@ -149,12 +147,12 @@ func (w *Who) Again() (Who, error) {
 
 // isAdmin looks for Admin among stored memberships and what the role mapping
 // gives; claims alone make nobody an administrator.
-func (w *Who) isAdmin(set *access.Set) bool {
-	if set.IsAdmin(&access.Who{User: w.user, Sync: w.sync}) {
+func (w *Who) isAdmin(l *access.Look) bool {
+	if l.IsAdmin(&access.Who{User: w.user, Sync: w.sync}) {
 		return true
 	}
 	for i := range w.access.mapping {
-		if w.met&(1<<i) != 0 && set.IsAdmin(&access.Who{Named: w.access.mapping[i].name}) {
+		if w.met&(1<<i) != 0 && l.IsAdmin(&access.Who{Named: w.access.mapping[i].name}) {
 			return true
 		}
 	}
@@ -185,7 +183,16 @@ func (w *Who) Full() access.Who {
 }
 
 // Admin reports whether the caller may do what administrators may.
-func (w *Who) Admin() bool { return w.admin && !w.plain && w.scoped("", "") }
+func (w *Who) Admin() bool { return w.member() && !w.plain && w.scoped("", "") }
+
+// member reports whether the caller is a member of Admin.
+func (w *Who) member() bool {
+	if w.access == nil {
+		return false
+	}
+	l := w.snapshot.Access.LookFor(w.user)
+	return w.isAdmin(&l)
+}
 
 // May reports whether the caller may reach a resource, whose id is in the form
 // that the type's Check returns: as an administrator or by a grant, and within the
@@ -198,22 +205,26 @@ func (w *Who) May(typ, id string) bool {
 	if t == nil || !w.scoped(typ, id) {
 		return false
 	}
-	if w.admin && !w.plain || w.reaches(t, id) {
+	l := w.snapshot.Access.Look(w.user, t.Key, id, t.Wildcard)
+	if !w.plain && w.isAdmin(&l) || w.reaches(&l) {
 		return true
 	}
 	also, implied := t.Implied[id]
-	return implied && w.reaches(t, also)
+	if !implied {
+		return false
+	}
+	l = w.snapshot.Access.Look(w.user, t.Key, also, t.Wildcard)
+	return w.reaches(&l)
 }
 
 // reaches asks for grants. The names of groups that a token gives are asked about
 // one after the other, where joining them would take memory.
-func (w *Who) reaches(t *Type, id string) bool {
-	set := w.snapshot.Access
-	if set.Allows(&access.Who{User: w.user, Named: w.claimed, Sync: w.sync}, t.Key, id, t.Wildcard, w.now) {
+func (w *Who) reaches(l *access.Look) bool {
+	if l.Allows(&access.Who{User: w.user, Named: w.claimed, Sync: w.sync}, w.now) {
 		return true
 	}
 	for i := range w.access.mapping {
-		if w.met&(1<<i) != 0 && set.Allows(&access.Who{Named: w.access.mapping[i].name}, t.Key, id, t.Wildcard, w.now) {
+		if w.met&(1<<i) != 0 && l.Allows(&access.Who{Named: w.access.mapping[i].name}, w.now) {
 			return true
 		}
 	}

@@ -30,18 +30,20 @@ func (w *Who) Require(e *Endpoint, param func(name string) string) (Pass, error)
 		if w.Admin() {
 			return Pass{}, nil
 		}
-		if w.admin && !w.plain {
+		if w.member() && !w.plain {
 			return Pass{}, needsScope()
 		}
 		return Pass{}, Refused()
 	case needGrant:
-		if w.Admin() {
-			return Pass{}, nil
-		}
+		// Administrators are found with the first resource; what is left are those of
+		// whom the request names none that there could be.
 		for i := range e.Need.any {
 			if w.mayPair(&e.Need.any[i], param) {
 				return Pass{}, nil
 			}
+		}
+		if w.Admin() {
+			return Pass{}, nil
 		}
 		if e.Need.creator {
 			return Pass{CreatorOnly: true}, w.mayOwn(&e.Need.any[0])

@@ -24,21 +24,70 @@ type Who struct {
 // counts reports whether a stored membership counts.
 func (w *Who) counts(m *Member) bool { return w.Sync || m.Source != SourceSync }
 
+// Look is somebody and a resource as a set has them, found together: what lies in
+// no cache is waited for once instead of one after the other. It is of the moment,
+// and is not changed by using it.
+type Look struct {
+	set      *Set
+	person   *person   // nil for nobody who is stored
+	resource *resource // nil while there is no grant on it
+	typ      string
+	// more is whether the type's wildcard has to be asked too.
+	more bool
+}
+
+// Look finds somebody, who may be nil, and a resource; wildcard is whether its type
+// allows grants on "*". It allocates nothing.
+func (s *Set) Look(user *User, typ, resource string, wildcard bool) Look {
+	if s == nil {
+		return Look{}
+	}
+	l := Look{set: s, typ: typ, more: wildcard && resource != "*"}
+	if user == nil || s.people.buckets == 0 || s.resources.buckets == 0 {
+		if user != nil {
+			l.person, _ = s.people.get(user.ID)
+		}
+		l.resource, _ = s.resources.get(resourceKey{typ, resource})
+		return l
+	}
+	name := resourceKey{typ, resource}
+	hashU, hashR := maphash.Comparable(seed, user.ID), maphash.Comparable(seed, name)
+	// Both buckets are read here, before one of them is looked into.
+	among, named := s.people.near(hashU), s.resources.near(hashR)
+	if among.n+named.n == 0 {
+		return l
+	}
+	l.person, _ = find(among, hashU, user.ID)
+	l.resource, _ = find(named, hashR, name)
+	return l
+}
+
+// LookFor finds somebody, who may be nil, and no resource.
+func (s *Set) LookFor(user *User) Look {
+	l := Look{set: s}
+	if s != nil && user != nil {
+		l.person, _ = s.people.get(user.ID)
+	}
+	return l
+}
+
 // IsAdmin reports whether somebody is a member of Admin by what their token says
 // or by a stored membership. Nobody is while there is no such group. Whether the
 // user is active is for the caller to have asked.
 func (s *Set) IsAdmin(w *Who) bool {
-	if s == nil || w == nil || s.admin.Group == nil {
+	if w == nil {
 		return false
 	}
-	if slices.Contains(w.Named, Admin) {
-		return true
-	}
-	if w.User == nil {
+	l := s.LookFor(w.User)
+	return l.IsAdmin(w)
+}
+
+// IsAdmin is Set.IsAdmin for the user that was looked for, if w has one.
+func (l *Look) IsAdmin(w *Who) bool {
+	if l.set == nil || l.set.admin.Group == nil {
 		return false
 	}
-	p, there := s.people.get(w.User.ID)
-	return there && p.inBy(s.admin.number, w)
+	return slices.Contains(w.Named, Admin) || w.User != nil && l.person != nil && l.person.inBy(l.set.admin.number, w)
 }
 
 // Allows reports whether one of somebody's groups, or Everyone, has a grant in
@@ -48,30 +97,39 @@ func (s *Set) Allows(w *Who, typ, resource string, wildcard bool, now time.Time)
 	if s == nil || w == nil {
 		return false
 	}
-	return s.reaches(w, s.resource(typ, resource), now) ||
-		wildcard && resource != "*" && s.reaches(w, s.resource(typ, "*"), now)
+	l := s.Look(w.User, typ, resource, wildcard)
+	return l.Allows(w, now)
+}
+
+// Allows is Set.Allows for the resource, and for the user if w has one, that were
+// looked for.
+func (l *Look) Allows(w *Who, now time.Time) bool {
+	return l.set != nil && (l.reaches(w, l.resource, now) || l.more && l.reaches(w, l.set.resource(l.typ, "*"), now))
 }
 
 // reaches reports whether one of somebody's groups has a grant in force on a
 // resource, which may be nil.
-func (s *Set) reaches(w *Who, r *resource, now time.Time) bool {
+func (l *Look) reaches(w *Who, r *resource, now time.Time) bool {
 	if r == nil {
 		return false
 	}
-	if w.User != nil {
-		if p, there := s.people.get(w.User.ID); there && p.reaches(w, r, now) {
-			return true
-		}
+	if w.User != nil && l.person != nil && l.person.reaches(w, r, now) {
+		return true
 	}
+	s := l.set
 	if s.everyone.Group != nil && r.open(s.everyone.number, now) {
 		return true
 	}
 	for _, name := range w.Named {
+		if s.names.buckets == 0 {
+			break
+		}
 		// The number is in the bucket, the name elsewhere: it is compared when it
 		// would decide.
 		hash := maphash.Comparable(seed, name)
-		for _, g := range s.names.near(hash) {
-			if g.hash == hash && r.open(g.value.number, now) && g.value.is(name) {
+		b := s.names.near(hash)
+		for i := range b.len() {
+			if g := b.at(i); g.hash == hash && r.open(g.value.number, now) && g.value.is(name) {
 				return true
 			}
 		}

@@ -8,9 +8,9 @@ import (
 
 // table finds values by their keys: a hash table whose copies share what is the
 // same until one of them changes it. It grows and shrinks by one bucket at a time
-// (linear hashing), so no change ever pays for all values. A search reads few
-// places in memory: the buckets' headers, which are close together, one bucket,
-// and the value. Docs/adr/0150 has what that is worth. The zero value is an empty
+// (linear hashing), so no change ever pays for all values. A search reads two
+// places in memory that may be in no cache: a bucket, which lies in one piece, and
+// the value. Docs/adr/0150 has what that is worth. The zero value is an empty
 // table.
 type table[K comparable, V keyed[K]] struct {
 	blocks []*block[V]
@@ -22,14 +22,17 @@ type table[K comparable, V keyed[K]] struct {
 type keyed[K comparable] interface{ is(K) bool }
 
 // The sizes of a table's parts. Lists of blocks are copied by every change: eight
-// bytes for about 40,000 values.
+// bytes for about 8,000 values.
 const (
-	pageBits  = 6
-	blockBits = 6
+	pageBits  = 3
+	blockBits = 7
 	pageSize  = 1 << pageBits
 	blockSize = 1 << blockBits
-	// fill is how many values a bucket has on average before there is one more.
-	fill = 12
+	// fill is how many values a bucket has on average before there is one more. Those
+	// that are split last have up to twice as many.
+	fill = 8
+	// room is for how many values a bucket has room in itself.
+	room = 15
 )
 
 type block[V any] struct {
@@ -38,8 +41,15 @@ type block[V any] struct {
 }
 
 type page[V any] struct {
+	buckets [pageSize]bucket[V]
 	made    *stamp
-	buckets [pageSize][]slot[V]
+}
+
+// bucket has the values whose hashes belong together.
+type bucket[V any] struct {
+	n    int       // how many there are in own
+	more []slot[V] // what own has no room for
+	own  [room]slot[V]
 }
 
 // slot is a value in a bucket, with its hash.
@@ -63,9 +73,29 @@ func (t *table[K, V]) place(hash uint64) int {
 }
 
 func (t *table[K, V]) get(k K) (V, bool) {
+	if t.buckets == 0 {
+		var none V
+		return none, false
+	}
 	hash := maphash.Comparable(seed, k)
-	for _, s := range t.near(hash) {
-		if s.hash == hash && s.value.is(k) {
+	return find(t.near(hash), hash, k)
+}
+
+// near is the bucket where a hash belongs, of a table that has some.
+func (t *table[K, V]) near(hash uint64) *bucket[V] {
+	i := t.place(hash)
+	return &t.blocks[i>>(pageBits+blockBits)].pages[i>>pageBits&(blockSize-1)].buckets[i&(pageSize-1)]
+}
+
+// find looks into a bucket for a key.
+func find[K comparable, V keyed[K]](b *bucket[V], hash uint64, k K) (V, bool) {
+	for i := range b.own[:b.n] {
+		if s := &b.own[i]; s.hash == hash && s.value.is(k) {
+			return s.value, true
+		}
+	}
+	for i := range b.more {
+		if s := &b.more[i]; s.hash == hash && s.value.is(k) {
 			return s.value, true
 		}
 	}
@@ -73,13 +103,41 @@ func (t *table[K, V]) get(k K) (V, bool) {
 	return none, false
 }
 
-// near is the bucket where a hash belongs.
-func (t *table[K, V]) near(hash uint64) []slot[V] {
-	if t.buckets == 0 {
-		return nil
+// at is the slot with a number, of those in own and more.
+func (b *bucket[V]) at(i int) *slot[V] {
+	if i < b.n {
+		return &b.own[i]
 	}
-	i := t.place(hash)
-	return t.blocks[i>>(pageBits+blockBits)].pages[i>>pageBits&(blockSize-1)].buckets[i&(pageSize-1)]
+	return &b.more[i-b.n]
+}
+
+func (b *bucket[V]) len() int { return b.n + len(b.more) }
+
+// add adds a slot. What more had stays as it was for others.
+func (b *bucket[V]) add(s slot[V]) {
+	if b.n < room {
+		b.own[b.n] = s
+		b.n++
+		return
+	}
+	b.more = append(slices.Clip(b.more), s)
+}
+
+// drop takes a slot out, by its number.
+func (b *bucket[V]) drop(i int) {
+	last := *b.at(b.len() - 1)
+	if len(b.more) > 0 {
+		b.more = slices.Clone(b.more[:len(b.more)-1])
+		if len(b.more) == 0 {
+			b.more = nil
+		}
+	} else {
+		b.n--
+		b.own[b.n] = slot[V]{}
+	}
+	if i < b.len() {
+		*b.at(i) = last
+	}
 }
 
 // copied is the same table, to be changed.
@@ -87,8 +145,8 @@ func (t *table[K, V]) copied() table[K, V] {
 	return table[K, V]{slices.Clone(t.blocks), t.values, t.buckets}
 }
 
-// bucket is a bucket that a change may replace, but not write to.
-func (t *table[K, V]) bucket(i int, made *stamp) *[]slot[V] {
+// change is a bucket of the change's own.
+func (t *table[K, V]) change(i int, made *stamp) *bucket[V] {
 	at := i >> (pageBits + blockBits)
 	if at == len(t.blocks) {
 		t.blocks = append(t.blocks, &block[V]{made: made})
@@ -113,18 +171,20 @@ func (t *table[K, V]) bucket(i int, made *stamp) *[]slot[V] {
 func (t *table[K, V]) put(k K, v V, made *stamp) {
 	t.buckets = max(t.buckets, 1)
 	hash := maphash.Comparable(seed, k)
-	b := t.bucket(t.place(hash), made)
-	next := make([]slot[V], len(*b), len(*b)+1)
-	copy(next, *b)
-	for i, s := range next {
-		if s.hash == hash && s.value.is(k) {
-			next[i].value = v
-			*b = next
-			return
+	b := t.change(t.place(hash), made)
+	for i := range b.len() {
+		s := b.at(i)
+		if s.hash != hash || !s.value.is(k) {
+			continue
 		}
+		if i >= b.n {
+			b.more = slices.Clone(b.more)
+			s = b.at(i)
+		}
+		s.value = v
+		return
 	}
-	next = append(next, slot[V]{hash, v})
-	*b = next
+	b.add(slot[V]{hash, v})
 	t.values++
 	if t.values > t.buckets*fill {
 		t.split(made)
@@ -137,10 +197,10 @@ func (t *table[K, V]) remove(k K, made *stamp) {
 		return
 	}
 	hash := maphash.Comparable(seed, k)
-	b := t.bucket(t.place(hash), made)
-	for i, s := range *b {
-		if s.hash == hash && s.value.is(k) {
-			*b = slices.Concat((*b)[:i], (*b)[i+1:])
+	b := t.change(t.place(hash), made)
+	for i := range b.len() {
+		if s := b.at(i); s.hash == hash && s.value.is(k) {
+			b.drop(i)
 			t.values--
 			if t.buckets > 1 && t.values < t.buckets*fill/4 {
 				t.merge(made)
@@ -154,27 +214,28 @@ func (t *table[K, V]) remove(k K, made *stamp) {
 // is.
 func (t *table[K, V]) split(made *stamp) {
 	bit := 1 << (bits.Len(uint(t.buckets)) - 1)
-	from := t.bucket(t.buckets-bit, made)
-	var stay, leave []slot[V]
-	for _, s := range *from {
-		if s.hash&uint64(bit) == 0 {
-			stay = append(stay, s)
+	from, to := t.change(t.buckets-bit, made), t.change(t.buckets, made)
+	t.buckets++
+	whole := *from
+	*from = bucket[V]{}
+	for i := range whole.len() {
+		if s := whole.at(i); s.hash&uint64(bit) == 0 {
+			from.add(*s)
 		} else {
-			leave = append(leave, s)
+			to.add(*s)
 		}
 	}
-	*from = slices.Clip(stay)
-	*t.bucket(t.buckets, made) = slices.Clip(leave)
-	t.buckets++
 }
 
 // merge undoes the last split.
 func (t *table[K, V]) merge(made *stamp) {
 	t.buckets--
 	bit := 1 << (bits.Len(uint(t.buckets)) - 1)
-	last, into := t.bucket(t.buckets, made), t.bucket(t.buckets-bit, made)
-	*into = slices.Concat(*into, *last)
-	*last = nil
+	last, into := t.change(t.buckets, made), t.change(t.buckets-bit, made)
+	for i := range last.len() {
+		into.add(*last.at(i))
+	}
+	*last = bucket[V]{}
 	if t.buckets&(pageSize*blockSize-1) == 0 {
 		t.blocks = t.blocks[:t.buckets>>(pageBits+blockBits)]
 	}

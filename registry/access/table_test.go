@@ -87,15 +87,16 @@ func TestTableWithOneHash(t *testing.T) {
 		k := fmt.Sprint(i)
 		all.put(k, samePlace(k), made)
 	}
-	b := all.blocks[0].pages[0].buckets[0]
-	for i := range b {
-		b[i].hash = b[0].hash
+	b := &all.blocks[0].pages[0].buckets[0]
+	first := b.own[0].value
+	for i := range b.n {
+		b.own[i].hash = b.own[0].hash
 	}
-	if got, there := all.get(string(b[0].value)); !there || got != b[0].value {
+	if got, there := all.get(string(first)); !there || got != first {
 		t.Errorf("found %q", got)
 	}
-	all.remove(string(b[0].value), made)
-	if got, there := all.get(string(b[0].value)); there || all.values != 9 {
+	all.remove(string(first), made)
+	if got, there := all.get(string(first)); there || all.values != 9 {
 		t.Errorf("found %q of %d", got, all.values)
 	}
 }
