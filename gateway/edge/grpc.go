@@ -139,7 +139,12 @@ func (g *calls) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 		return nil, err
 	}
 	defer leave()
-	return next(ctx, req)
+	resp, err = next(ctx, req)
+	if who, ok := rest.CallerFrom(ctx); ok && err != nil && who.Refused != nil {
+		e, _ := shown(err)
+		who.Refused(e)
+	}
+	return resp, err
 }
 
 func (g *calls) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {

@@ -34,9 +34,10 @@ type Gate struct {
 	refused func(actor registry.Actor, action, resource, code string)
 }
 
-// NoteRefusals has the gate tell of each change that it refuses to a caller whose
-// token is good, by the names of the audit log. It is to be called before the first
-// request; f must not block. Trying a change out is none.
+// NoteRefusals has the gate tell of each change that is refused to a caller whose
+// token is good, by the names of the audit log: by the gate itself, or by what the
+// call was handed to. It is to be called before the first request; f must not
+// block. Trying a change out is none.
 func (g *Gate) NoteRefusals(f func(actor registry.Actor, action, resource, code string)) {
 	g.refused = f
 }
@@ -103,7 +104,9 @@ func (g *Gate) enter(c authn.Caller, from registry.Actor, e *authz.Endpoint, par
 		}
 		return rest.Caller{Actor: from}, err
 	}
-	return callerOf(c, from, who, pass), nil
+	caller := callerOf(c, from, who, pass)
+	caller.Refused = rest.Refusals(e, param, dryRun, caller.Actor, g.refused)
+	return caller, nil
 }
 
 // decide lets an authenticated caller in to an endpoint or says why not. It

@@ -34,11 +34,9 @@ type Tokens interface {
 	RevokeToken(ctx context.Context, actor registry.Actor, id access.ID, c registry.Change) error
 }
 
-// State is what is known, and where refusals are noted; *registry.Service is one.
+// State is what is known; *registry.Service has it.
 type State interface {
 	Snapshot() *registry.Snapshot
-	// AuditRefused notes a change that was not made, in the background.
-	AuditRefused(actor registry.Actor, action, resource, code string)
 }
 
 // Registry is all of them; *registry.Service is one.

@@ -73,29 +73,6 @@ func Describe(doc *rest.Document) {
 // set is what is known of access now.
 func (a *api) set() *access.Set { return a.Registry.Snapshot().Access }
 
-// audited notes what a mutation was refused: the path value names the thing that
-// it was about. What is no request that can be carried out at all, and what ends
-// with a failure of ours, is not a refusal; a dry run is no mutation.
-func (a *api) audited(action, noun, value string, h rest.Handler) rest.Handler {
-	return func(w http.ResponseWriter, r *http.Request, who rest.Caller) error {
-		err := h(w, r, who)
-		if err == nil || r.URL.Query().Get("dryRun") == "true" {
-			return err
-		}
-		e := fault.From(err)
-		switch e.Kind {
-		case fault.Denied, fault.NotFound, fault.Conflict, fault.Precondition, fault.Unprocessable:
-			resource := noun
-			if id, ok := parseID(r.PathValue(value)); ok {
-				resource += ":" + id.String()
-			}
-			a.Registry.AuditRefused(who.Actor, action, resource, e.Code)
-		default:
-		}
-		return err
-	}
-}
-
 // The answers for what is not there.
 
 func noGroup() error {

@@ -152,7 +152,8 @@ func (b *bench) gate(table *authz.Table) rest.Gate {
 			if c.Personal != nil {
 				actor.Token = c.Personal.ID.String()
 			}
-			return rest.Caller{Actor: actor, Who: who, Pass: pass, Principal: c.Principal}, err
+			refused := rest.Refusals(e, r.PathValue, r.URL.Query().Get("dryRun") == "true", actor, b.svc.AuditRefused)
+			return rest.Caller{Actor: actor, Who: who, Pass: pass, Principal: c.Principal, Refused: refused}, err
 		}, nil
 	}
 }

@@ -8,21 +8,6 @@ import (
 	"github.com/muster-fleet/muster/gateway/edge/rest"
 )
 
-// The names that changes have in the audit log.
-const (
-	actionGroupCreated  = "user_group.created"
-	actionGroupUpdated  = "user_group.updated"
-	actionGroupDeleted  = "user_group.deleted"
-	actionMemberAdded   = "user_group.member_added"
-	actionMemberRemoved = "user_group.member_removed"
-	actionGrantCreated  = "resource_grant.created"
-	actionGrantDeleted  = "resource_grant.deleted"
-	actionUserUpdated   = "user.update"
-	actionTokenCreated  = "token.create"
-	actionTokenRevoked  = "token.revoke"
-	actionAdminRevoked  = "token.admin_revoke"
-)
-
 const (
 	groupsPath  = Root + "/groups"
 	groupPath   = groupsPath + "/{id}"
@@ -115,7 +100,7 @@ func (a *api) groupOperations() []rest.Operation {
 		},
 		{
 			Method: http.MethodPost, Path: groupsPath, ID: "createGroup", Summary: "Make a group",
-			Handle: a.audited(actionGroupCreated, "group", "", a.createGroup), Params: []rest.Parameter{dryParam},
+			Handle: a.createGroup, Params: []rest.Parameter{dryParam},
 			Body: reflect.TypeFor[GroupInput](), Answers: made(record, "ETag", "Location"), Problems: bodyProblems(http.StatusConflict),
 		},
 		{
@@ -125,13 +110,13 @@ func (a *api) groupOperations() []rest.Operation {
 		},
 		{
 			Method: http.MethodPatch, Path: groupPath, ID: "updateGroup", Summary: "Rename or describe a group; system groups keep their names",
-			Handle: a.audited(actionGroupUpdated, "group", "id", a.updateGroup), Params: []rest.Parameter{idParam, matchParam, dryParam},
+			Handle: a.updateGroup, Params: []rest.Parameter{idParam, matchParam, dryParam},
 			Body: reflect.TypeFor[GroupChange](), Answers: ok(record, "ETag"),
 			Problems: bodyProblems(http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed),
 		},
 		{
 			Method: http.MethodDelete, Path: groupPath, ID: "deleteGroup", Summary: "Delete a group with its members and grants; system groups stay",
-			Handle: a.audited(actionGroupDeleted, "group", "id", a.deleteGroup), Params: []rest.Parameter{idParam, matchParam, dryParam},
+			Handle: a.deleteGroup, Params: []rest.Parameter{idParam, matchParam, dryParam},
 			Answers:  gone(),
 			Problems: []int{http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed},
 		},
@@ -152,13 +137,13 @@ func (a *api) memberOperations() []rest.Operation {
 		},
 		{
 			Method: http.MethodPost, Path: membersPath, ID: "addMember", Summary: "Make a user a member of a group",
-			Handle: a.audited(actionMemberAdded, "group", "id", a.addMember), Params: []rest.Parameter{idParam, dryParam},
+			Handle: a.addMember, Params: []rest.Parameter{idParam, dryParam},
 			Body: reflect.TypeFor[MemberInput](), Answers: made(reflect.TypeFor[Member]()),
 			Problems: bodyProblems(http.StatusNotFound, http.StatusConflict),
 		},
 		{
 			Method: http.MethodDelete, Path: membersPath + "/{user_id}", ID: "removeMember", Summary: "End the membership that an admin gave",
-			Handle: a.audited(actionMemberRemoved, "group", "id", a.removeMember), Params: []rest.Parameter{idParam, userIDParam, dryParam},
+			Handle: a.removeMember, Params: []rest.Parameter{idParam, userIDParam, dryParam},
 			Answers: removed(), Problems: []int{http.StatusBadRequest, http.StatusNotFound, http.StatusConflict},
 		},
 	}
@@ -177,13 +162,13 @@ func (a *api) grantOperations() []rest.Operation {
 		},
 		{
 			Method: http.MethodPost, Path: grantsPath, ID: "createGrant", Summary: "Grant a resource to a group; it need not exist yet",
-			Handle: a.audited(actionGrantCreated, "grant", "", a.createGrant), Params: []rest.Parameter{dryParam},
+			Handle: a.createGrant, Params: []rest.Parameter{dryParam},
 			Body: reflect.TypeFor[GrantInput](), Answers: made(reflect.TypeFor[Grant]()),
 			Problems: bodyProblems(http.StatusNotFound, http.StatusConflict),
 		},
 		{
 			Method: http.MethodDelete, Path: grantsPath + "/{id}", ID: "deleteGrant", Summary: "Take a grant back",
-			Handle: a.audited(actionGrantDeleted, "grant", "id", a.deleteGrant), Params: []rest.Parameter{idParam, dryParam},
+			Handle: a.deleteGrant, Params: []rest.Parameter{idParam, dryParam},
 			Answers: gone(), Problems: []int{http.StatusBadRequest, http.StatusNotFound},
 		},
 	}

@@ -27,12 +27,12 @@ func (a *api) userOperations() []rest.Operation {
 		},
 		{
 			Method: http.MethodPost, Path: userPath + "/deactivate", ID: "deactivateUser", Summary: "Let a user do nothing more, by login or by token",
-			Handle: a.audited(actionUserUpdated, "user", "id", a.deactivateUser), Params: []rest.Parameter{idParam, dryParam}, Answers: ok(record),
+			Handle: a.deactivateUser, Params: []rest.Parameter{idParam, dryParam}, Answers: ok(record),
 			Problems: []int{http.StatusBadRequest, http.StatusNotFound, http.StatusConflict},
 		},
 		{
 			Method: http.MethodPost, Path: userPath + "/activate", ID: "activateUser", Summary: "Take a deactivation back",
-			Handle: a.audited(actionUserUpdated, "user", "id", a.activateUser), Params: []rest.Parameter{idParam, dryParam}, Answers: ok(record),
+			Handle: a.activateUser, Params: []rest.Parameter{idParam, dryParam}, Answers: ok(record),
 			Problems: []int{http.StatusBadRequest, http.StatusNotFound},
 		},
 		{
@@ -52,13 +52,13 @@ func (a *api) membershipOperations() []rest.Operation {
 		},
 		{
 			Method: http.MethodPost, Path: userPath + "/memberships", ID: "addMembership", Summary: "Make a user a member of a group",
-			Handle: a.audited(actionMemberAdded, "user", "id", a.addMembership), Params: []rest.Parameter{idParam, dryParam},
+			Handle: a.addMembership, Params: []rest.Parameter{idParam, dryParam},
 			Body: reflect.TypeFor[MembershipInput](), Answers: made(reflect.TypeFor[Membership]()),
 			Problems: bodyProblems(http.StatusNotFound, http.StatusConflict),
 		},
 		{
 			Method: http.MethodDelete, Path: userPath + "/memberships/{group_id}", ID: "removeMembership", Summary: "End the membership that an admin gave",
-			Handle: a.audited(actionMemberRemoved, "group", "group_id", a.removeMembership), Params: []rest.Parameter{idParam, groupIDParam, dryParam},
+			Handle: a.removeMembership, Params: []rest.Parameter{idParam, groupIDParam, dryParam},
 			Answers: removed(), Problems: []int{http.StatusBadRequest, http.StatusNotFound, http.StatusConflict},
 		},
 	}
@@ -73,7 +73,7 @@ func (a *api) tokenOperations() []rest.Operation {
 		},
 		{
 			Method: http.MethodDelete, Path: Root + "/tokens/{id}", ID: "revokeAnyToken", Summary: "Revoke somebody's personal access token",
-			Handle: a.audited(actionAdminRevoked, "token", "id", a.revokeToken), Params: []rest.Parameter{idParam, dryParam}, Answers: gone(),
+			Handle: a.revokeToken, Params: []rest.Parameter{idParam, dryParam}, Answers: gone(),
 			Problems: []int{http.StatusBadRequest, http.StatusNotFound},
 		},
 	}
@@ -96,7 +96,7 @@ func (a *api) ownOperations() []rest.Operation {
 		},
 		{
 			Method: http.MethodPost, Path: TokensPath, ID: "createToken", Summary: "Make a personal access token; it is shown this once",
-			Handle: a.audited(actionTokenCreated, "token", "", a.createToken), Params: []rest.Parameter{dryParam},
+			Handle: a.createToken, Params: []rest.Parameter{dryParam},
 			Body: reflect.TypeFor[TokenInput](), Answers: made(reflect.TypeFor[NewToken](), "Location"), Problems: bodyProblems(http.StatusConflict),
 		},
 		{
@@ -106,7 +106,7 @@ func (a *api) ownOperations() []rest.Operation {
 		},
 		{
 			Method: http.MethodDelete, Path: TokensPath + "/{id}", ID: "revokeToken", Summary: "Revoke one of one's own personal access tokens",
-			Handle: a.audited(actionTokenRevoked, "token", "id", a.revokeOwnToken), Params: []rest.Parameter{idParam, dryParam},
+			Handle: a.revokeOwnToken, Params: []rest.Parameter{idParam, dryParam},
 			Answers: gone(), Problems: []int{http.StatusBadRequest, http.StatusNotFound},
 		},
 	}

@@ -29,6 +29,9 @@ type Caller struct {
 	Principal *token.Principal
 	// TokenDigest is the SHA-256 of the token as it was sent.
 	TokenDigest [32]byte
+	// Refused notes the error that a call which changes something ends with; nil when
+	// nobody is told.
+	Refused func(err error)
 }
 
 // Guard says who is calling, or why the caller may not: a *fault.Error, such as
@@ -118,7 +121,9 @@ func (a *API) guarded(guard Guard, h Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who, err := guard(r)
 		if err == nil {
-			err = h(w, r, who)
+			if err = h(w, r, who); err != nil && who.Refused != nil {
+				who.Refused(err)
+			}
 		}
 		if err != nil {
 			a.refuse(w, r, who, err)
