@@ -52,13 +52,11 @@ func (s *Set) Look(user *User, typ, resource string, wildcard bool) Look {
 	}
 	name := resourceKey{typ, resource}
 	hashU, hashR := maphash.Comparable(seed, user.ID), maphash.Comparable(seed, name)
-	// Both buckets are read here, before one of them is looked into.
+	// Both buckets are read before anything of them is decided.
 	among, named := s.people.near(hashU), s.resources.near(hashR)
-	if among.n+named.n == 0 {
-		return l
-	}
-	l.person, _ = find(among, hashU, user.ID)
-	l.resource, _ = find(named, hashR, name)
+	maybeU, maybeR := among.match(hashU), named.match(hashR)
+	l.person, _ = find(among, maybeU, hashU, user.ID)
+	l.resource, _ = find(named, maybeR, hashR, name)
 	return l
 }
 
