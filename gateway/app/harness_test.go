@@ -58,7 +58,7 @@ func startDev(t *testing.T, change func(*config.Config)) *dev {
 	t.Helper()
 	cfg := config.Default()
 	cfg.Rules.Enabled = false // most tests are about workers
-	cfg.Drain = config.Drain{Grace: 50 * time.Millisecond, Timeout: 25 * time.Second}
+	cfg.Drain = config.Drain{Grace: 50 * time.Millisecond, Timeout: 5 * time.Second}
 	if change != nil {
 		change(&cfg)
 	}

@@ -49,7 +49,7 @@ func startOn(t *testing.T, issuer *devissuer.Issuer, store string, change func(*
 	cfg.Auth.Issuer, cfg.Auth.Audience, cfg.Auth.ManagementAudience = issuer.URL(), devissuer.Audience, devissuer.ManagementAudience
 	cfg.Transformations.SecretsDir = secrets
 	cfg.Workers.AllowedCIDRs = append(cfg.Workers.AllowedCIDRs, netip.MustParsePrefix("127.0.0.0/8"))
-	cfg.Drain = config.Drain{Grace: 10 * time.Millisecond, Timeout: 25 * time.Second}
+	cfg.Drain = config.Drain{Grace: 10 * time.Millisecond, Timeout: 5 * time.Second}
 	if change != nil {
 		change(&cfg)
 	}

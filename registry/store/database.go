@@ -183,7 +183,7 @@ func (d *Database) inTx(ctx context.Context, o *sql.TxOptions, fn func(tx *queri
 // begin begins a transaction. An embedded engine is not told of a cancellation
 // while it does: its driver reports a BEGIN that was cancelled just as it had been
 // carried out as failed, and leaves the connection within a transaction that nobody
-// ends. What follows is cancelled statement by statement.
+// ends. Statements are not told either: see querier.
 func (d *Database) begin(ctx context.Context, on beginner, o *sql.TxOptions) (*sql.Tx, error) {
 	if !d.embedded() {
 		return on.BeginTx(ctx, o)
