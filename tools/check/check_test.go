@@ -81,6 +81,57 @@ func TestPackageThatFailsByItself(t *testing.T) {
 	}
 }
 
+// Binaries that would have the same name are built apart.
+func TestApartByName(t *testing.T) {
+	var all []testedPackage
+	for _, p := range []string{"a/audit", "a/rule", "b/audit", "c/audit", "c/rule"} {
+		all = append(all, testedPackage{path: p})
+	}
+	got := fmt.Sprint(apartByName(all))
+	if want := "[[{a/audit } {a/rule }] [{b/audit } {c/rule }] [{c/audit }]]"; got != want {
+		t.Errorf("%s; want %s", got, want)
+	}
+}
+
+// A binary's tests are booked as those of a run of go test are, with how its
+// package ended.
+func TestBinary(t *testing.T) {
+	r, out := newRunner(t)
+	files := map[string]string{
+		"go.mod":  "module github.com/muster-fleet/muster/some\n",
+		"go.work": "go 1.24\nuse .\n",
+		"a/a_test.go": "package a\nimport (\"os\"; \"testing\")\n" +
+			"func TestGood(t *testing.T) { if _, err := os.Stat(\"a_test.go\"); err != nil || !testing.Short() { t.Fatal(err) } }\n" +
+			"func TestBad(t *testing.T) { t.Fatal(\"as it is\") }\n",
+		"b/b_test.go": "package b\nimport (\"os\"; \"testing\")\nfunc TestMain(m *testing.M) { m.Run(); os.Exit(3) }\n",
+		"c/c.go":      "package c\n",
+	}
+	for name, text := range files {
+		file := filepath.Join(r.root, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	packages, err := r.testedPackages(t.Context(), []string{"some/other"})
+	if err != nil || len(packages) != 2 {
+		t.Fatalf("%v %v\n%s", packages, err, out)
+	}
+	for _, p := range packages {
+		binary := filepath.Join(t.TempDir(), "x.test")
+		if err := r.command(t.Context(), r.root, nil, "go", "test", "-vet=off", "-c", "-o", binary, p.path); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		if err := r.runBinary(t.Context(), p, binary); err == nil {
+			t.Errorf("%s: no error", p.path)
+		}
+	}
+	for id, want := range map[testID]outcome{{"some/a", "TestGood"}: passed, {"some/a", "TestBad"}: failed, {"some/b", ""}: failed} {
+		if got := r.results.get(id); got.outcome != want {
+			t.Errorf("%s: %+v\n%s", id, got, out)
+		}
+	}
+}
+
 func TestResultsMerge(t *testing.T) {
 	id := testID{"p", "TestA"}
 	for _, c := range []struct {

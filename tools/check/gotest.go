@@ -30,7 +30,12 @@ type event struct {
 // taken from the cache of results: it does not know of files of other modules,
 // which the laws read, nor of servers.
 func (r *runner) goTest(ctx context.Context, dir string, env []string, args ...string) error {
-	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-json", "-count=1"}, args...)...)
+	return r.events(ctx, dir, env, append([]string{"test", "-json", "-count=1"}, args...)...)
+}
+
+// events runs a command of go's that tells what tests do, and books it.
+func (r *runner) events(ctx context.Context, dir string, env []string, args ...string) error {
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
 	cmd.Env = append(r.environment(), env...)
 	cmd.Stderr = r.out
@@ -44,7 +49,7 @@ func (r *runner) goTest(ctx context.Context, dir string, env []string, args ...s
 	}
 	readErr := r.book(pipe)
 	if err := cmd.Wait(); err != nil {
-		return fmt.Errorf("go test: %w", err)
+		return fmt.Errorf("go %s: %w", args[0], err)
 	}
 	return readErr
 }

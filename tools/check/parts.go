@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -101,24 +100,6 @@ func crashTests(ctx context.Context, r *runner) error {
 func faultTests(ctx context.Context, r *runner) error {
 	return r.goTest(ctx, r.root, []string{"MUSTER_TEST_FAULTS=10000"}, "-count=1", "-timeout", "20m",
 		"-run", "^TestNothingLeaks$", modulePrefix+"gateway/fanout")
-}
-
-// raceTests runs one package at a time: the race detector makes tests several
-// times slower, and two at once on two cores come too close to their deadlines.
-// The laws of the tree have no goroutines to race, what is tested end to end are
-// processes that are built without the detector, and what the DuckDB store does
-// beyond what is raced over PostgreSQL is in C++, which the detector does not see.
-func raceTests(ctx context.Context, r *runner) error {
-	list := exec.CommandContext(ctx, "go", "list", "work")
-	list.Dir, list.Env, list.Stderr = r.root, r.environment(), r.out
-	out, err := list.Output()
-	if err != nil {
-		return fmt.Errorf("go list: %w", err)
-	}
-	packages := slices.DeleteFunc(strings.Fields(string(out)), func(p string) bool {
-		return slices.Contains([]string{"gateway/law", "gateway/e2e", "registry/store/duckdb"}, strings.TrimPrefix(p, modulePrefix))
-	})
-	return r.goTest(ctx, r.root, nil, slices.Concat([]string{"-race", "-short", "-vet=off", "-p", "1", "-timeout", "20m"}, packages)...)
 }
 
 // solo builds, vets and tests every module as someone sees it who has only that

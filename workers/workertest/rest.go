@@ -137,6 +137,9 @@ type answer struct {
 	status  int
 	body    []byte
 	refused *refusal // set outside 200-299
+	// later says that the worker has no room now: 409, or 503 either with
+	// Retry-After or called busy.
+	later bool
 }
 
 // post sends a body of the caller's making; change may alter the request.
@@ -187,6 +190,8 @@ func (t *restTarget) do(req *http.Request, most int64) (answer, error) {
 		return a, fmt.Errorf("the worker answered with a redirect (status %d), which is never followed", resp.StatusCode)
 	case resp.StatusCode < 200 || resp.StatusCode >= 300:
 		a.refused = readRefusal(resp.StatusCode, resp.Header.Get("Content-Type"), body)
+		a.later = resp.StatusCode == http.StatusConflict || resp.StatusCode == http.StatusServiceUnavailable &&
+			(resp.Header.Get("Retry-After") != "" || a.refused.code == "busy")
 	}
 	return a, nil
 }

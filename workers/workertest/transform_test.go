@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -77,6 +78,72 @@ func TestGoodTransformationPasses(t *testing.T) {
 		if r.Level() != workertest.Laws || r.Count(workertest.Skip) != 0 {
 			t.Errorf("level %s\n%s", r.Level(), table(r))
 		}
+	}
+}
+
+// A worker that does one run at a time learns late that a caller has gone: what it
+// turns away meanwhile is asked again, and one that is busy for ever is found.
+func TestBusyTransformations(t *testing.T) {
+	is, sink := newIssuer(t), newSink(t)
+	w, err := worker.New(t.Context(), worker.Config{
+		UUID: testUUID, Version: "1.0.0", Transform: viewers, Gateway: sink.URL(), Logger: slog.New(slog.DiscardHandler),
+		Auth: worker.Auth{Issuer: is.URL(), Audience: workertest.Audience},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.Close)
+	turnAway := func(rw http.ResponseWriter) {
+		f := fault.New(fault.Unavailable, "busy", "this replica has 1 requests in work and takes no more")
+		f.WriteContract(rw)
+	}
+	var known sync.Map // tokens with which runs have succeeded, and whether the next is turned away
+	for name, c := range map[string]struct {
+		h     http.HandlerFunc
+		level workertest.Level
+	}{
+		"every other run": {level: workertest.Laws, h: func(rw http.ResponseWriter, r *http.Request) {
+			token := r.Header.Get("Authorization")
+			if away, ok := known.Load(token); r.Method == http.MethodPost && ok && away == true {
+				known.Store(token, false)
+				turnAway(rw)
+				return
+			}
+			rec := httptest.NewRecorder()
+			w.Handler().ServeHTTP(rec, r)
+			if r.Method == http.MethodPost && rec.Code == http.StatusOK {
+				known.Store(token, true)
+			}
+			replay(rw, rec)
+		}},
+		"for ever": {level: workertest.None, h: func(rw http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPost {
+				turnAway(rw)
+				return
+			}
+			w.Handler().ServeHTTP(rw, r)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := httptest.NewServer(c.h)
+			defer s.Close()
+			const little = 300 * time.Millisecond
+			o := workertest.Options{URL: s.URL + worker.DefaultTransformPath, Tokens: is, Sink: sink}
+			if c.level == workertest.None {
+				o.AnswerWithin, o.Only = little, []string{"core/succeeds", "robust/vanished-caller"}
+			}
+			r := run(t, o)
+			if r.Level() != c.level {
+				t.Errorf("level %s; want %s\n%s", r.Level(), c.level, table(r))
+			}
+			if c.level == workertest.None {
+				for _, name := range []string{"core/succeeds", "robust/vanished-caller"} {
+					if got := find(t, r, name); got.Status != workertest.Fail || !strings.Contains(got.Detail, "503") {
+						t.Errorf("%+v", got)
+					}
+				}
+			}
+		})
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -46,9 +47,40 @@ func TestStore(t *testing.T) {
 			}
 			return s, nil
 		},
-		Behind: behind,
-		Shared: true,
+		Behind:   behind,
+		Outlived: outlived,
+		Shared:   true,
 	})
+}
+
+// outlived waits until a database has no other session.
+func outlived(t testing.TB, place string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), place)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := conn.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}()
+	tick, late := time.NewTicker(5*time.Millisecond), time.After(time.Minute)
+	defer tick.Stop()
+	const others = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'`
+	for n := 1; ; {
+		if err := conn.QueryRow(t.Context(), others).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatalf("%d sessions of a killed process are left", n)
+		}
+	}
 }
 
 // behind runs statements on the database itself.

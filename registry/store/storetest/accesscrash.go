@@ -288,7 +288,7 @@ func killAccess(t *testing.T, b Backend, how string, kills int, within time.Dura
 	l := accessLedger{model: newAccessModel(), kinds: map[registry.Revision]string{}}
 	acknowledged := 0
 	for n := range kills {
-		acks := kill(t, place, within, envAccess+"="+how)
+		acks := kill(t, b, place, within, envAccess+"="+how)
 		acknowledged += len(acks)
 		s, err := b.OpenAt(t.Context(), place, logger(t))
 		if err != nil {

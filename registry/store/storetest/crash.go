@@ -84,15 +84,10 @@ func scribble(place string, open OpenAt) error {
 	}
 }
 
-// Kill starts a child over the store at place, kills it after a random time, and
-// returns what it had acknowledged. One in five is killed while it is opening.
-func Kill(t testing.TB, place string) []Ack {
-	t.Helper()
-	return kill(t, place, 250*time.Millisecond)
-}
-
-// kill is Kill within a time, for a child with more in its environment.
-func kill(t testing.TB, place string, within time.Duration, env ...string) []Ack {
+// kill starts a child over the store at place, with more in its environment, kills
+// it after a random time within one, and returns what it had acknowledged. One in
+// five is killed while it is opening.
+func kill(t testing.TB, b Backend, place string, within time.Duration, env ...string) []Ack {
 	t.Helper()
 	child := exec.Command(os.Args[0])
 	child.Env = append(append(os.Environ(), envPlace+"="+place), env...)
@@ -120,6 +115,9 @@ func kill(t testing.TB, place string, within time.Duration, env ...string) []Ack
 	acks := readAcks(t, lines)
 	if err := child.Wait(); err == nil || child.ProcessState.ExitCode() != -1 {
 		t.Fatalf("the child ended by itself: %v", err)
+	}
+	if b.Outlived != nil {
+		b.Outlived(t, place)
 	}
 	return acks
 }
@@ -168,7 +166,7 @@ func testKill(t *testing.T, b Backend) {
 	var ledger Ledger
 	kills, acknowledged := Kills(t), 0
 	for n := range kills {
-		acks := Kill(t, place)
+		acks := kill(t, b, place, 250*time.Millisecond)
 		acknowledged += len(acks)
 		store, err := b.OpenAt(t.Context(), place, logger(t))
 		if err != nil {

@@ -35,6 +35,9 @@ type Backend struct {
 	Chained func(ctx context.Context, place string, log *slog.Logger, keys *audit.Keys) (registry.Store, error)
 	// Behind runs statements at a place where no store is open: behind its back.
 	Behind func(t testing.TB, place string, statements ...string)
+	// Outlived waits for what a killed process leaves behind at a place: a server may
+	// still be committing its last change. Nil where nothing outlives a process.
+	Outlived func(t testing.TB, place string)
 	// Shared says that several may be open over the same data at once.
 	Shared bool
 }
@@ -67,6 +70,7 @@ func Run(t *testing.T, b Backend) {
 		{"Runs", runTests()},
 		{"RunRules", runRuleTests()},
 		{"Rules", ruleTests()},
+		{"Tables", tableTests()},
 		{"Crash", crashTests()},
 	} {
 		t.Run(group.name, func(t *testing.T) {
