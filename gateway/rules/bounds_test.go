@@ -3,6 +3,7 @@ package rules_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -19,20 +20,32 @@ import (
 func TestNoAllocationsPerNode(t *testing.T) {
 	m, all := workload()
 	p := rules.Compile(m, slices.Values(all))
-	req, err := element.ParseRequest(workloadBody(20_000, usual), element.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer req.Release()
-	var out rules.Result
-	p.Decide(req, &out)
-	if out.Nodes.Count() == 0 || out.Nodes.Whole() {
-		t.Fatal("the workload shows nothing, or everything")
-	}
-	// The pool may lose what it holds, at a collection or (with -race) at any time;
-	// folding everything anew costs a few thousand, whatever the number of nodes.
-	if n := testing.AllocsPerRun(10, func() { p.Decide(req, &out) }); n > 20_000/4 {
-		t.Errorf("%v allocations for 20,000 nodes", n)
+	for what, name := range map[string]func(i, p int) string{
+		"the same names":               usual,
+		"other names with every node":  func(i, p int) string { return fmt.Sprintf("property%d-%d", i, p) },
+		"one other name of every node": func(i, p int) string { return usual(i, p) + fmt.Sprint(i*(p/9)) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			req, err := element.ParseRequest(workloadBody(20_000, name), element.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer req.Release()
+			var out rules.Result
+			p.Decide(req, &out)
+			if out.Nodes.Count() == 0 || out.Nodes.Whole() {
+				t.Fatal("the workload shows nothing, or everything")
+			}
+			// The pool may lose what it holds, at a collection or (with -race) at any time,
+			// and all is folded anew: the best of some runs is one where it did not.
+			best := math.Inf(1)
+			for range 10 {
+				best = min(best, testing.AllocsPerRun(1, func() { p.Decide(req, &out) }))
+			}
+			if best > 20_000/100 {
+				t.Errorf("%v allocations for 20,000 nodes", best)
+			}
+		})
 	}
 }
 

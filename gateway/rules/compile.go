@@ -55,12 +55,13 @@ func (c *compiler) finishAll() *Program {
 	c.sortRelations()
 	labels := make([]label, len(c.drafts))
 	p.ordered = make([]*label, len(c.drafts))
+	texts := make([]string, len(c.drafts))
 	for k := range c.drafts {
 		labels[k].index = k
 		c.finish(&c.drafts[k], &labels[k])
-		p.ordered[k] = &labels[k]
+		p.ordered[k], texts[k] = &labels[k], labels[k].title
 	}
-	p.titles = newTitles(p.ordered)
+	p.titles, p.names = newTitles(texts), &c.index.names
 	p.size += sizeOfRule * len(p.ids)
 	p.deciders.New = func() any { return newDecider(p) }
 	return p
@@ -290,9 +291,10 @@ func (c *compiler) draft(kind int32) *draft {
 		c.places = c.places[:to]
 		clear(c.places[from:])
 		c.drafts = append(c.drafts, draft{
-			title: k.title, all: k.names, numbers: c.places[from:to:to],
+			title: k.title, all: k.names, wide: k.numbers, numbers: c.places[from:to:to],
 			// The room for all names of most entities, and for some of very wide ones.
-			names: cutFrom(&c.texts, k.names[:min(len(k.names), 32)]...)[:0],
+			names:  cutFrom(&c.texts, k.names[:min(len(k.names), 32)]...)[:0],
+			places: cutFrom(&c.number, k.numbers[:min(len(k.names), 32)]...)[:0],
 		})
 		c.draftOf[kind] = int32(len(c.drafts))
 	}

@@ -11,11 +11,20 @@ import (
 // Bounds of what a decider keeps folded. Beyond them it folds for each element
 // anew.
 const (
-	maxNames = 512      // properties of one sequence that is kept
-	maxFolds = 4 << 20  // rough bytes of everything that is kept
-	maxText  = 16 << 10 // bytes of one sequence that is kept
+	maxNames = 512 // properties of one sequence that is kept
+	// Rough bytes of the sequences that are kept, of their outcomes, and of folds.
+	maxKept     = 2 << 20
+	maxOutcomes = 4 << 20
+	maxFolds    = 4 << 20
+	maxText     = 16 << 10 // bytes of one sequence that is kept
 	// maxSkeletons is how many skeletons of a batch are known by their numbers.
 	maxSkeletons = 4 << 10
+	// maxSeen is how many sequences are remembered to have come once.
+	maxSeen = 1 << 10
+	// worthWhile is how many elements and labels have to have been judged without
+	// being kept before a memory that is full is emptied: filling it again costs
+	// a small part of that.
+	worthWhile = 4 << 20
 )
 
 // decider does the work for one request at a time and keeps what it has folded
@@ -26,11 +35,15 @@ type decider struct {
 	stamp  uint64       // of the element being judged
 	epoch  uint64       // of the selection being filled
 
-	seed  maphash.Seed
-	known map[uint64]*sequence // by hash; chained
-	folds map[foldKey]*fold
-	size  int    // rough bytes of known and folds
-	count uint32 // sequences that were kept
+	seed                 maphash.Seed
+	known                map[uint64]*sequence // by hash; chained
+	folds                map[foldKey]*fold
+	kept, size, outcomes int      // rough bytes of known, folds and outcomes
+	loss                 int      // how often something was not kept because known or folds were full
+	count                uint32   // sequences that were kept
+	seen                 []uint64 // hashes of sequences that have come once, some of them
+	shapes               map[shape]*outcome
+	spread               spread
 
 	skeletons []*sequence // of the batch, by their numbers
 
@@ -38,31 +51,39 @@ type decider struct {
 	visible bool
 	b       *element.Batch
 	i       int
-	plain   []byte   // scratch for decoded text
-	loose   sequence // of an element whose names are not kept
+	plain   []byte        // scratch for decoded text
+	loose   sequence      // of an element whose names are not kept
+	taken   element.Names // scratch
 	looseF  fold
 	names   bool // forms have to know the names they take away
 	hits    hits
 	members memberSets
 }
 
-// labelState is what a decider knows of a label.
+// labelState is what a decider knows of a label. What most elements need of it
+// takes a cache line.
 type labelState struct {
 	stamp uint64 // of the last element that had it
 	fold  *fold  // used last
+	// seq and what follows are of that fold if it is narrow; seq is nil otherwise.
+	seq    *sequence
+	probes []probe
+	base   uint64
+	open   bool
 }
 
 // sequence is the names of an element's properties.
 type sequence struct {
-	names    element.Names
+	names    element.Names // if keep
+	at       []int32       // of each name the number among the model's titles; -1 when it is none
 	next     *sequence
 	outcomes []*outcome
 	byMask   map[string]*outcome // when there are more than fewOutcomes
-	recent   []*outcome          // with byMask: some of them, by what hashMask says
+	spots    []spot              // where outcomes of narrow sequences were found lately
 	last     *outcome
 	number   uint32
-	keep     bool             // false for decider.loose
-	index    map[string]int32 // name -> position, when there are many names
+	keep     bool // false for decider.loose
+	narrow   bool // kept, and what is left of an element is one word
 }
 
 // outcome is one set of positions that elements with a sequence may keep.
@@ -81,9 +102,10 @@ type fold struct {
 	label  *label
 	pos    []int32 // where each of the label's properties stands; -1 when it does not
 	checks []check
+	probes []probe  // the same, if narrow
 	masks  []uint64 // sets of properties as positions, end to end
 	done   []uint64 // which of masks have been made; empty when they are not kept
-	narrow bool     // each mask is one word, and done as well
+	narrow bool     // the sequence is, and done is one word as well
 	one    []uint64 // scratch for a mask when they are not kept
 	base   []uint64 // mask of the label's base
 }
@@ -107,9 +129,11 @@ func newDecider(p *Program) *decider {
 // begin makes the decider ready for a selection.
 func (d *decider) begin() {
 	d.epoch++
-	if d.known == nil || d.size > maxFolds {
-		d.known, d.folds, d.size, d.count = map[uint64]*sequence{}, map[foldKey]*fold{}, 0, 0
+	if d.known == nil || d.loss > worthWhile {
+		d.known, d.folds, d.shapes = map[uint64]*sequence{}, map[foldKey]*fold{}, map[shape]*outcome{}
+		d.kept, d.size, d.outcomes, d.loss, d.count = 0, 0, 0, 0, 0
 		clear(d.labels)
+		d.spread.forget()
 	}
 }
 
@@ -119,6 +143,10 @@ func (d *decider) end() {
 	clear(d.skeletons)
 	d.members = memberSets{}
 	d.loose.forget()
+	if cap(d.loose.at) > maxText {
+		d.spread.forget()
+		d.loose.at = nil
+	}
 	if cap(d.plain) > maxText {
 		d.plain = nil
 	}
@@ -132,6 +160,15 @@ func (d *decider) nodes(b *element.Batch, out *element.Selection) {
 	clear(d.skeletons)
 	for i := range b.Len() {
 		d.i = i
+		if k := int(b.Skeleton(i)); k < len(d.skeletons) {
+			// No element has the number 0 in common with another.
+			if seq := d.skeletons[k]; seq != nil && seq.narrow {
+				if kept, visible := d.narrow(seq); visible {
+					out.Show(i, d.narrowForm(seq, kept, out))
+				}
+				continue
+			}
+		}
 		if seq := d.node(); seq != nil {
 			out.Show(i, d.form(seq, out))
 		}
@@ -150,16 +187,16 @@ func (d *decider) node() *sequence {
 			at++
 			continue
 		}
-		l, n := d.p.titles.begins(text[at:])
+		k, n := d.p.titles.begins(text[at:])
 		if n == 0 {
 			n = stringEnd(text, at) - at
-			l = d.label(text[at : at+n])
+			k = d.labelIndex(text[at : at+n])
 		}
 		at += n
-		if l == nil {
+		if k < 0 {
 			continue
 		}
-		state := &d.labels[l.index]
+		state := &d.labels[k]
 		if state.stamp == d.stamp {
 			continue // the same label again
 		}
@@ -168,11 +205,7 @@ func (d *decider) node() *sequence {
 			seq = d.sequence(state.fold)
 			d.empty(seq)
 		}
-		f := state.fold
-		if f == nil || f.seq != seq {
-			f = d.fold(seq, l, state)
-		}
-		d.apply(f)
+		d.apply(d.foldOf(seq, k))
 	}
 	if !d.visible {
 		return nil
@@ -182,7 +215,7 @@ func (d *decider) node() *sequence {
 
 // empty makes acc nothing of a sequence.
 func (d *decider) empty(seq *sequence) {
-	words := (seq.names.Len() + 63) / 64
+	words := (len(seq.at) + 63) / 64
 	if words == 1 && len(d.acc) == 1 {
 		d.acc[0] = 0
 		return
@@ -191,7 +224,15 @@ func (d *decider) empty(seq *sequence) {
 }
 
 // label finds a label by its token.
-func (d *decider) label(token []byte) *label { return d.p.titles.find(d.text(token)) }
+func (d *decider) label(token []byte) *label {
+	if k := d.labelIndex(token); k >= 0 {
+		return d.p.ordered[k]
+	}
+	return nil
+}
+
+// labelIndex is label by index; -1 when there is none.
+func (d *decider) labelIndex(token []byte) int { return d.p.titles.find(d.text(token)) }
 
 // text returns the decoded content of a string token; it may be scratch.
 func (d *decider) text(token []byte) []byte {
@@ -212,22 +253,26 @@ func (d *decider) apply(f *fold) {
 		}
 	}
 	for k := range f.checks {
-		c := &f.checks[k]
-		text := d.b.ValueRest(d.i, int(c.pos))
-		if text[0] != '"' {
-			d.other(f, c)
-			continue
-		}
-		e, sure := int32(-1), false
-		if c.tokens != nil {
-			e, sure = quick(c.tokens, text, c.group.values.max)
-		}
-		if !sure {
-			e = d.find(&c.group.values, d.b.Value(d.i, int(c.pos)))
-		}
-		if e >= 0 {
-			d.found(f, c.group, e)
-		}
+		d.check(f, &f.checks[k])
+	}
+}
+
+// check gives what rules give because of the value of a check's property.
+func (d *decider) check(f *fold, c *check) {
+	text := d.b.ValueRest(d.i, int(c.pos))
+	if text[0] != '"' {
+		d.other(f, c)
+		return
+	}
+	e, sure := int32(-1), false
+	if c.tokens != nil {
+		e, sure = quick(c.tokens, text, c.group.values.max)
+	}
+	if !sure {
+		e = d.find(&c.group.values, d.b.Value(d.i, int(c.pos)))
+	}
+	if e >= 0 {
+		d.found(f, c.group, e)
 	}
 }
 
@@ -319,7 +364,7 @@ func (d *decider) scalar(value []byte, most int) []byte {
 // mask returns a set of the label's properties as positions; it is valid until
 // the next call.
 func (f *fold) mask(set int32) []uint64 {
-	words := (f.seq.names.Len() + 63) / 64
+	words := (len(f.seq.at) + 63) / 64
 	if len(f.done) == 0 {
 		f.one = zeroed(f.one, words)
 		f.fill(f.one, set)

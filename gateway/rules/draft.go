@@ -9,9 +9,11 @@ import (
 type draft struct {
 	title       string
 	all         []string // titles of the properties that the model knows, sorted
+	wide        []int32  // their numbers in the model
 	numbers     []int32  // by their places: the number in names and one; 0 when no rule names it
 	names       []string
-	first, last int32 // of its grants, which are chained
+	places      []int32 // the numbers of names in the model
+	first, last int32   // of its grants, which are chained
 	count       int
 }
 
@@ -28,7 +30,7 @@ type grant struct {
 // prop returns the number of a property among those that rules name.
 func (d *draft) prop(name int32) int32 {
 	if d.numbers[name] == 0 {
-		d.names = append(d.names, d.all[name])
+		d.names, d.places = append(d.names, d.all[name]), append(d.places, d.wide[name])
 		d.numbers[name] = int32(len(d.names))
 	}
 	return d.numbers[name] - 1
@@ -45,21 +47,12 @@ const (
 
 // finish turns what was collected into a label.
 func (c *compiler) finish(d *draft, l *label) {
-	l.title, l.names = d.title, d.names
-	reserve(&c.number, len(d.numbers))
-	from := len(c.number)
-	for _, k := range d.numbers {
-		if k > 0 {
-			c.number = append(c.number, k-1)
-			l.ends |= endOf(d.names[k-1])
-		}
-	}
-	l.sorted = c.number[from:len(c.number):len(c.number)]
+	l.title, l.names, l.places = d.title, d.names, d.places
 	c.sets.reset()
 	c.groups = slices.Grow(c.groups[:0], len(d.names))[:len(d.names)]
 	c.union.reset()
 	reserve(&c.number, d.count)
-	from = len(c.number)
+	from := len(c.number)
 	for at := d.first; at >= 0 && d.count > 0; at = c.grants[at].next {
 		if g := &c.grants[at]; len(g.tests) == 0 {
 			l.open = true
@@ -80,7 +73,7 @@ func (c *compiler) finish(d *draft, l *label) {
 	}
 	c.finishGroups(l)
 	l.sets = slices.Clone(c.sets.sets)
-	c.p.size += sizeOfSet*len(l.sets) + 4*(len(l.sorted)+len(l.always)) + sizeOfText*len(l.names)
+	c.p.size += sizeOfSet*len(l.sets) + 4*(len(l.places)+len(l.always)) + sizeOfText*len(l.names)
 }
 
 // several yields the label's grants with several conditions.

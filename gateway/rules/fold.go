@@ -30,7 +30,11 @@ func (d *decider) sequenceOf(guess *fold) *sequence {
 		return guess.seq
 	}
 	n := d.b.PropertyCount(d.i)
-	if n > maxNames || d.size > maxFolds {
+	if n > maxNames {
+		return d.loosely()
+	}
+	if d.kept > maxKept {
+		d.loss++
 		return d.loosely()
 	}
 	h := d.b.HashNames(d.seed, d.i)
@@ -39,34 +43,54 @@ func (d *decider) sequenceOf(guess *fold) *sequence {
 			return s
 		}
 	}
-	s := d.loosely()
-	if s.names.Size() > maxText {
-		return s
+	if !d.again(h) {
+		return d.loosely()
 	}
-	kept := &sequence{names: s.names, next: d.known[h], number: d.count, keep: true}
-	s.names = element.Names{}
+	d.taken.Take(d.b, d.i)
+	if d.taken.Size() > maxText {
+		return d.loosely()
+	}
+	s := &sequence{names: d.taken, next: d.known[h], number: d.count, keep: true, narrow: 0 < n && n <= maxProbed}
+	d.taken = element.Names{}
+	s.at = d.numbers(make([]int32, 0, n))
 	d.count++
-	d.known[h] = kept
-	d.size += 256 + kept.names.Size() + 4*n
-	return kept
+	d.known[h] = s
+	d.kept += 256 + s.names.Size() + 44*n
+	return s
 }
 
-// loosely returns the names of the element, which are not kept.
-func (d *decider) loosely() *sequence {
-	s := &d.loose
-	s.forget()
-	s.names.Take(d.b, d.i)
-	return s
+// again reports whether a sequence with this hash has come lately. Names that
+// come once are not worth keeping, and somebody may name each element's
+// properties otherwise.
+func (d *decider) again(h uint64) bool {
+	if d.seen == nil {
+		d.seen = make([]uint64, maxSeen)
+	}
+	at := &d.seen[h%maxSeen]
+	if *at == h {
+		return true
+	}
+	*at = h
+	return false
 }
 
 // forget empties a sequence for its next use.
 func (s *sequence) forget() {
 	clear(s.outcomes)
 	s.outcomes, s.last = s.outcomes[:0], nil
-	s.byMask, s.recent, s.index = nil, nil, nil
+	s.byMask = nil
 }
 
-// fold returns what a label says of elements with these names.
+// foldOf returns what the label with an index says of elements with these names.
+func (d *decider) foldOf(seq *sequence, k int) *fold {
+	s := &d.labels[k]
+	if s.fold == nil || s.fold.seq != seq {
+		return d.fold(seq, d.p.ordered[k], s)
+	}
+	return s.fold
+}
+
+// fold is foldOf when the label has been folded over others last.
 func (d *decider) fold(seq *sequence, l *label, state *labelState) *fold {
 	if !seq.keep {
 		d.looseF.make(d, seq, l)
@@ -76,42 +100,54 @@ func (d *decider) fold(seq *sequence, l *label, state *labelState) *fold {
 	f := d.folds[key]
 	if f == nil {
 		if d.size > maxFolds {
+			d.loss++
 			d.looseF.make(d, seq, l)
 			return &d.looseF
 		}
 		f = &fold{}
 		f.make(d, seq, l)
 		d.folds[key] = f
-		d.size += 256 + 4*len(f.pos) + 8*len(f.masks) + 16*len(f.checks)
+		d.size += 256 + 4*len(f.pos) + 8*len(f.masks) + (16+32)*len(f.checks)
 	}
-	state.fold = f
+	state.use(f)
 	return f
+}
+
+// use notes a fold that is kept.
+func (s *labelState) use(f *fold) {
+	s.fold, s.seq = f, nil
+	if f.narrow {
+		s.seq, s.probes, s.base, s.open = f.seq, f.probes, f.base[0], f.label.open
+	}
 }
 
 // make folds a label over a sequence.
 func (f *fold) make(d *decider, seq *sequence, l *label) {
 	f.seq, f.label = seq, l
-	f.pos = slices.Grow(f.pos[:0], len(l.names))[:len(l.names)]
-	for k := range f.pos {
-		f.pos[k] = -1
+	d.spread.over(d.p, seq)
+	f.pos = f.pos[:0]
+	for _, k := range l.places {
+		f.pos = append(f.pos, d.spread.where[k]-1)
 	}
-	d.place(f)
 	f.checks = f.checks[:0]
 	for k := range l.groups {
 		if g := &l.groups[k]; f.pos[g.prop] >= 0 {
 			f.checks = append(f.checks, check{f.pos[g.prop], g, g.tokens})
 		}
 	}
-	words := (seq.names.Len() + 63) / 64
+	words := (len(seq.at) + 63) / 64
 	f.masks, f.done = f.masks[:0], f.done[:0]
-	if sets := len(l.sets); seq.keep && sets*words <= maxMasks {
+	if sets := len(l.sets); seq.keep && f != &d.looseF && sets*words <= maxMasks {
 		f.masks = make([]uint64, sets*words)
 		f.done = make([]uint64, (sets+63)/64)
 	}
-	f.narrow = words == 1 && len(f.done) == 1
 	f.base = zeroed(f.base, words)
 	if l.open {
 		f.fill(f.base, l.base)
+	}
+	f.narrow = seq.narrow && len(f.done) == 1 && len(f.checks) <= maxProbed
+	if f.narrow {
+		f.probe()
 	}
 }
 
@@ -122,33 +158,6 @@ func zeroed(b []uint64, n int) []uint64 {
 	b = slices.Grow(b[:0], n)[:n]
 	clear(b)
 	return b
-}
-
-// place finds where the label's properties stand: by looking each name up among
-// the label's, or, where the element has many more names than the label, the
-// other way round, so that an element with many labels and many names does not
-// cost the product of the two.
-func (d *decider) place(f *fold) {
-	names := &f.seq.names
-	if n := names.Len(); n <= 16 || n <= 4*len(f.label.names) {
-		for j := range n {
-			if k := f.label.number(d.text(names.Token(j))); k >= 0 {
-				f.pos[k] = int32(j)
-			}
-		}
-		return
-	}
-	if f.seq.index == nil {
-		f.seq.index = make(map[string]int32, names.Len())
-		for j := range names.Len() {
-			f.seq.index[string(d.text(names.Token(j)))] = int32(j)
-		}
-	}
-	for k, name := range f.label.names {
-		if j, ok := f.seq.index[name]; ok {
-			f.pos[k] = j
-		}
-	}
 }
 
 // fill writes the positions of a set's properties.
@@ -174,6 +183,11 @@ func (d *decider) form(seq *sequence, out *element.Selection) uint32 {
 		o = d.outcome(seq)
 		seq.last = o
 	}
+	return d.numberOf(o, out)
+}
+
+// numberOf returns the number in out of an outcome's form.
+func (d *decider) numberOf(o *outcome, out *element.Selection) uint32 {
 	if o.form == nil {
 		return 0
 	}
@@ -186,12 +200,7 @@ func (d *decider) form(seq *sequence, out *element.Selection) uint32 {
 // outcome returns what elements with these names look like when acc is kept.
 func (d *decider) outcome(seq *sequence) *outcome {
 	if seq.byMask != nil {
-		at := &seq.recent[hashMask(d.acc)&uint64(len(seq.recent)-1)]
-		if o := *at; o != nil && slices.Equal(o.mask, d.acc) {
-			return o
-		}
 		if o := seq.byMask[string(d.maskKey())]; o != nil {
-			*at = o
 			return o
 		}
 	} else {
@@ -201,42 +210,27 @@ func (d *decider) outcome(seq *sequence) *outcome {
 			}
 		}
 	}
-	o := &outcome{mask: slices.Clone(d.acc)}
-	if n := seq.names.Len(); count(o.mask) < n {
-		o.form = element.NewForm(n, o.mask, d.stripped(seq, o.mask))
+	n := len(seq.at)
+	if !seq.keep || d.outcomes > maxOutcomes {
+		if n <= maxProbed && !d.names {
+			return d.nameless(seq)
+		}
+		return newOutcome(d.acc, n, d.stripped(seq))
 	}
-	if !seq.keep || d.size > maxFolds {
-		return o
-	}
-	d.size += 128 + 32*seq.names.Len()
+	o := newOutcome(d.acc, n, d.stripped(seq))
+	d.outcomes += 384 + 32*n // with its spots
 	seq.outcomes = append(seq.outcomes, o)
 	switch {
 	case seq.byMask != nil:
 		seq.byMask[string(d.maskKey())] = o
-		if n := len(seq.recent); n < len(seq.byMask) && n < recentMasks {
-			seq.recent = make([]*outcome, 2*n)
-		}
 	case len(seq.outcomes) > fewOutcomes:
 		seq.byMask = map[string]*outcome{}
-		seq.recent = make([]*outcome, 4*fewOutcomes)
 		for _, x := range seq.outcomes {
 			seq.byMask[string(keyOf(d.plain[:0], x.mask))] = x
 		}
 		seq.outcomes = nil
 	}
 	return o
-}
-
-// recentMasks is how many places there are at most for outcomes found lately.
-const recentMasks = 1 << 10
-
-// hashMask chooses one of them.
-func hashMask(mask []uint64) uint64 {
-	h := uint64(0)
-	for _, word := range mask {
-		h = (h ^ word) * 0x9E3779B97F4A7C15
-	}
-	return h >> 54
 }
 
 func (d *decider) maskKey() []byte {
@@ -251,16 +245,16 @@ func keyOf(dst []byte, mask []uint64) []byte {
 	return dst
 }
 
-// stripped returns the names that are not kept, sorted. Where the sequence is
+// stripped returns the names that acc does not keep, sorted. Where the sequence is
 // not kept, reading them off the element when they are wanted is cheaper.
-func (d *decider) stripped(seq *sequence, mask []uint64) []string {
+func (d *decider) stripped(seq *sequence) []string {
 	if !seq.keep && !d.names {
 		return nil
 	}
 	out := []string{}
-	for j := range seq.names.Len() {
-		if mask[j>>6]>>(j&63)&1 == 0 {
-			out = append(out, string(d.text(seq.names.Token(j))))
+	for j := range seq.at {
+		if d.acc[j>>6]>>(j&63)&1 == 0 {
+			out = append(out, string(d.text(d.name(j))))
 		}
 	}
 	slices.Sort(out)

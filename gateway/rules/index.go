@@ -15,6 +15,7 @@ type index struct {
 	entities  []entity // by id
 	owners    []owner  // by property
 	relations map[rule.ID]triple
+	names     titles // of all properties
 }
 
 // kind is what entities with one title have in common; in a model that was
@@ -22,6 +23,8 @@ type index struct {
 type kind struct {
 	title string
 	names []string // titles of their properties, sorted, each once
+	// numbers are those of the names among all titles of properties.
+	numbers []int32
 }
 
 type entity struct {
@@ -72,10 +75,31 @@ func newIndex(m *rule.Model) *index {
 		x.entities = append(x.entities, entity{id: e.ID, kind: k})
 	}
 	x.place(m, count)
+	x.number(count)
 	for _, r := range m.Relationships {
 		x.relations[r.ID] = triple{r.From, r.Alias, r.To}
 	}
 	return x
+}
+
+// number numbers the titles of all properties.
+func (x *index) number(count int) {
+	known := make(map[string]int32, len(x.kinds))
+	numbers := make([]int32, 0, count)
+	var texts []string
+	for k := range x.kinds {
+		from := len(numbers)
+		for _, name := range x.kinds[k].names {
+			n, is := known[name]
+			if !is {
+				n = int32(len(texts))
+				known[name], texts = n, append(texts, name)
+			}
+			numbers = append(numbers, n)
+		}
+		x.kinds[k].numbers = numbers[from:len(numbers):len(numbers)]
+	}
+	x.names = newTitles(texts)
 }
 
 // place enters the properties' places, which are known when all names are, and

@@ -12,7 +12,8 @@ import (
 // change and is safe for concurrent use.
 type Program struct {
 	ordered   []*label           // the entities that a rule lists, by index
-	titles    titles             // the same, by their titles' bytes
+	titles    titles             // the same, by their titles
+	names     *titles            // of all properties that the model has
 	kinds     map[string]*kindOf // relationships that a rule lists, by type
 	ends      map[string]int32   // labels that they begin or end with -> index
 	functions map[rule.ID]bool
@@ -42,8 +43,7 @@ type label struct {
 	index  int
 	title  string
 	names  []string // titles of the properties that rules name, by number
-	sorted []int32  // the numbers in the order of the titles
-	ends   uint64   // how the titles end, by endOf
+	places []int32  // the same titles' numbers among those of the model
 	sets   []set    // distinct sets of properties
 	open   bool     // some rule speaks for every node with this label
 	base   int32    // the set that such rules give
@@ -87,36 +87,6 @@ type test struct {
 type set struct {
 	head uint64  // the first 64
 	tail []int32 // the others, ascending
-}
-
-// number returns the number of a property's title; -1 when no rule names it.
-func (l *label) number(title []byte) int32 {
-	if l.ends&endOf(title) == 0 {
-		return -1
-	}
-	from, to := 0, len(l.sorted)
-	for from < to {
-		k := (from + to) / 2
-		switch name := l.names[l.sorted[k]]; {
-		case string(title) == name:
-			return l.sorted[k]
-		case string(title) < name:
-			to = k
-		default:
-			from = k + 1
-		}
-	}
-	return -1
-}
-
-// endOf is one of 64 bits, by a name's length and last byte: most names that a
-// label does not have are told by it.
-func endOf[T string | []byte](name T) uint64 {
-	n := len(name)
-	if n == 0 {
-		return 1
-	}
-	return 1 << ((uint(n)*17 + uint(name[n-1])) & 63)
 }
 
 // Empty reports whether the principal can see nothing at all.

@@ -64,7 +64,7 @@ func (r *relations) batch(b *element.Batch, out, listed *element.Selection) {
 }
 
 // knows reports whether a rule lists the entity with this label.
-func (r *relations) knows(label []byte) bool { return r.p.titles.find(label) != nil }
+func (r *relations) knows(label []byte) bool { return r.p.titles.find(label) >= 0 }
 
 // derived returns what rules list as a relationship of a graph that leaves one
 // of its labels out, or both: the first one that is found, or all.

@@ -14,7 +14,6 @@ type Speaker struct {
 	rels relations
 	req  *element.Request
 	fold fold
-	seq  sequence
 }
 
 // Speaker begins explaining a request.
@@ -47,8 +46,7 @@ func (s *Speaker) node(i int) []int32 {
 	d := s.d
 	d.b, d.i = s.req.Nodes, i
 	d.stamp++
-	s.seq.forget()
-	s.seq.names.Take(d.b, i)
+	seq := d.loosely()
 	var out []int32
 	for token := range d.b.Labels(i) {
 		l := d.label(token)
@@ -56,7 +54,7 @@ func (s *Speaker) node(i int) []int32 {
 			continue
 		}
 		d.labels[l.index].stamp = d.stamp
-		s.fold.make(d, &s.seq, l)
+		s.fold.make(d, seq, l)
 		out = append(out, l.always...)
 		for k := range s.fold.checks {
 			c := &s.fold.checks[k]

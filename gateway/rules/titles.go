@@ -2,79 +2,92 @@ package rules
 
 import (
 	"encoding/binary"
+	"hash/maphash"
 	"math/bits"
 )
 
-// titles finds labels by the bytes of their titles: open addressing under a hash
-// of a few of the bytes. The titles are the model's, so nobody who sends elements
-// chooses what stands in the table; what is looked up may be anything.
+// titles finds titles by their bytes: open addressing under a hash. The titles are
+// the model's, so nobody who sends elements chooses what stands in the table; what
+// is looked up may be anything.
 type titles struct {
-	slots  []slot
-	labels []*label
-	max    int // the longest title, in bytes
+	slots []slot
+	texts []string
+	max   int          // the longest title, in bytes
+	seed  maphash.Seed // for titles longer than shortTitle
 }
 
 // slot is a title in short: shortTitle bytes at most are all in it.
 type slot struct {
 	head, tail uint64
 	size       uint32
-	number     uint32 // the label's index and one; 0 is free
+	number     uint32 // the title's and one; 0 is free
 }
 
 // shortTitle is the longest title that its slot holds whole.
 const shortTitle = 15
 
-func newTitles(labels []*label) titles {
+// newTitles takes titles, each once.
+func newTitles(texts []string) titles {
 	size := 8
-	for size < 4*len(labels) {
+	for size < 4*len(texts) {
 		size *= 2
 	}
-	t := titles{slots: make([]slot, size), labels: labels}
-	for k, l := range labels {
-		t.max = max(t.max, len(l.title))
-		head, tail := titleEnds(l.title)
-		at := hashTitle(head, tail, len(l.title)) & uint64(size-1)
+	t := titles{slots: make([]slot, size), texts: texts, seed: maphash.MakeSeed()}
+	for k, text := range texts {
+		t.max = max(t.max, len(text))
+		head, tail := titleEnds(text)
+		h := hashTitle(head, tail, len(text))
+		if len(text) > shortTitle {
+			h = maphash.String(t.seed, text)
+		}
+		at := h & uint64(size-1)
 		for t.slots[at].number != 0 {
 			at = (at + 1) & uint64(size-1)
 		}
-		t.slots[at] = slot{head, tail, uint32(len(l.title)), uint32(k + 1)}
+		t.slots[at] = slot{head, tail, uint32(len(text)), uint32(k + 1)}
 	}
 	return t
 }
 
-// find returns nil when there is no such title.
-func (t *titles) find(title []byte) *label {
+// find returns the number of a title; -1 when there is none such.
+func (t *titles) find(title []byte) int {
 	if len(title) > t.max {
-		return nil
+		return -1
 	}
 	head, tail := titleEnds(title)
-	return t.findShort(head, tail, len(title), title)
+	if len(title) <= shortTitle {
+		return t.findShort(head, tail, len(title))
+	}
+	mask := uint64(len(t.slots) - 1)
+	for at := maphash.Bytes(t.seed, title) & mask; ; at = (at + 1) & mask {
+		s := &t.slots[at]
+		if s.number == 0 {
+			return -1
+		}
+		if s.head == head && s.tail == tail && int(s.size) == len(title) && string(title) == t.texts[s.number-1] {
+			return int(s.number - 1)
+		}
+	}
 }
 
-// findShort finds a title by its ends; title itself is looked at only when it is
-// longer than shortTitle.
-func (t *titles) findShort(head, tail uint64, size int, title []byte) *label {
+// findShort is find for a title of which its ends are all.
+func (t *titles) findShort(head, tail uint64, size int) int {
 	mask := uint64(len(t.slots) - 1)
 	for at := hashTitle(head, tail, size) & mask; ; at = (at + 1) & mask {
 		s := &t.slots[at]
-		if s.number == 0 {
-			return nil
-		}
-		if s.head != head || s.tail != tail || int(s.size) != size {
-			continue
-		}
-		if l := t.labels[s.number-1]; size <= shortTitle || string(title) == l.title {
-			return l
+		if s.number == 0 || s.head == head && s.tail == tail && int(s.size) == size {
+			return int(s.number) - 1
 		}
 	}
 }
 
-// begins finds the label whose token begins text: with its quote, and what
-// stands behind it still there. It returns the size of the token with its quotes;
-// 0 when the token is long or has escapes, or the text is short.
-func (t *titles) begins(text []byte) (l *label, size int) {
+// begins finds the number of the title whose token begins text: with its quote,
+// and what stands behind it still there; -1 when there is none. It returns the
+// size of the token with its quotes; 0 when the token is long or has escapes, or
+// the text is short.
+func (t *titles) begins(text []byte) (number, size int) {
 	if len(text) < 2+shortTitle {
-		return nil, 0
+		return -1, 0
 	}
 	head, tail := binary.LittleEndian.Uint64(text[1:]), uint64(0)
 	m := ends(head)
@@ -82,7 +95,7 @@ func (t *titles) begins(text []byte) (l *label, size int) {
 	if m == 0 {
 		tail = binary.LittleEndian.Uint64(text[9:])
 		if m = ends(tail); m == 0 {
-			return nil, 0
+			return -1, 0
 		}
 		n = bits.TrailingZeros64(m) >> 3
 		tail &= 1<<(8*n) - 1
@@ -91,9 +104,9 @@ func (t *titles) begins(text []byte) (l *label, size int) {
 		head &= 1<<(8*n) - 1
 	}
 	if text[1+n] != '"' {
-		return nil, 0
+		return -1, 0
 	}
-	return t.findShort(head, tail, n, nil), n + 2
+	return t.findShort(head, tail, n), n + 2
 }
 
 // titleEnds returns what a slot keeps of a title: the first eight bytes and what
@@ -113,8 +126,7 @@ func titleEnds[T string | []byte](title T) (head, tail uint64) {
 	return head, tail
 }
 
-// hashTitle mixes the length and both ends. Titles that differ in their middles
-// alone share a slot, and cost a comparison each.
+// hashTitle mixes the length and both ends of a title of which they are all.
 func hashTitle(head, tail uint64, size int) uint64 {
 	h := (head ^ tail*0x9E3779B97F4A7C15 ^ uint64(size)) * 0xD6E8FEB86659FD93
 	h = (h ^ h>>32) * 0xD6E8FEB86659FD93 // the low bits choose the slot: all bytes have to reach them

@@ -116,20 +116,6 @@ func (b *Batch) Value(i, j int) []byte {
 	return b.body[from:to:to]
 }
 
-// ValueHead is Value, and the value's first eight bytes, the first lowest; what
-// stands behind a shorter value, if anything, fills them up.
-func (b *Batch) ValueHead(i, j int) (value []byte, head uint64) {
-	value = b.Value(i, j)
-	from := b.props[b.recs[i].firstProp+uint32(j)].value
-	if rest := b.body[from:]; len(rest) >= 8 {
-		return value, load64(rest)
-	}
-	for k, c := range value[:min(len(value), 8)] {
-		head |= uint64(c) << (8 * k)
-	}
-	return value, head
-}
-
 // LabelsRaw returns node i's labels array as it was written; nil for a
 // relationship.
 func (b *Batch) LabelsRaw(i int) []byte {

@@ -21,3 +21,27 @@ func (b *Batch) LabelsRest(i int) (rest []byte, size int) {
 	what := b.recs[i].what
 	return b.body[what.from:], int(what.to - what.from)
 }
+
+// Heads are where the names and the values of one element begin.
+type Heads struct {
+	body  []byte
+	props []prop
+}
+
+// Heads returns those of element i.
+func (b *Batch) Heads(i int) Heads {
+	r := &b.recs[i]
+	return Heads{b.body, b.props[r.firstProp : r.firstProp+r.propCount]}
+}
+
+// Name returns the text from the name of property j on, its quote included.
+func (h *Heads) Name(j int) []byte { return h.body[h.props[j].name:] }
+
+// At returns the eight bytes from the value of property j on, the first lowest;
+// 0, with which no value begins, where the text ends before.
+func (h *Heads) At(j int) uint64 {
+	if rest := h.body[h.props[j].value:]; len(rest) >= 8 {
+		return load64(rest)
+	}
+	return 0
+}
