@@ -1,6 +1,9 @@
 package access
 
-import "unique"
+import (
+	"slices"
+	"unique"
+)
 
 // With returns the set after a change: first what is gone is taken out, a group
 // with its members and grants, a user with their memberships and tokens; then
@@ -17,7 +20,7 @@ func (s *Set) With(d *Delta) *Set {
 	if d.Empty() {
 		return s
 	}
-	c := change{next: s.fork(), made: new(stamp)}
+	c := change{next: s.fork(), made: new(stamp), most: s.mostTouched()}
 	c.remove(d)
 	c.putUsers(d.Users)
 	c.putGroups(d.Groups)
@@ -30,6 +33,7 @@ func (s *Set) With(d *Delta) *Set {
 	for i := range d.Tokens {
 		c.putToken(d.Tokens[i])
 	}
+	c.remember(s)
 	c.next.admin, _ = c.next.names.get(Admin)
 	c.next.everyone, _ = c.next.names.get(Everyone)
 	return c.next
@@ -49,6 +53,7 @@ func (s *Set) fork() *Set {
 		emails:    s.emails.copied(),
 		groups:    s.groups.copied(),
 		grants:    s.grants.copied(),
+		wild:      s.wild,
 		members:   s.members,
 		numbered:  s.numbered,
 		free:      s.free,
@@ -57,8 +62,11 @@ func (s *Set) fork() *Set {
 
 // change is a set that is being made.
 type change struct {
-	next *Set
-	made *stamp
+	next    *Set
+	made    *stamp
+	touched touched
+	// most is how much of that is remembered, less than nothing when it was more.
+	most int
 }
 
 // person returns the record of a user, to be changed, or nil.
@@ -68,6 +76,7 @@ func (c *change) person(id ID) *person {
 		return p
 	}
 	p = p.copied(c.made)
+	c.touchedUser(id)
 	c.next.people.put(id, p, c.made)
 	return p
 }
@@ -90,8 +99,25 @@ func (c *change) resource(key resourceKey) *resource {
 		return r
 	}
 	r = r.copied(c.made)
-	c.next.resources.put(key, r, c.made)
+	c.keep(key, r)
 	return r
+}
+
+// keep enters a resource, which is the change's own.
+func (c *change) keep(key resourceKey, r *resource) {
+	if c.remembers() {
+		c.touched.resources = append(c.touched.resources, key)
+	}
+	c.next.resources.put(key, r, c.made)
+	if key.id == "*" {
+		c.forgetWildcard(key.typ)
+		c.next.wild = append(c.next.wild, wildcard{intern(key.typ), r})
+	}
+}
+
+// forgetWildcard takes the resource "*" of a type out of those that checks ask for.
+func (c *change) forgetWildcard(typ string) {
+	c.next.wild = slices.DeleteFunc(slices.Clone(c.next.wild), func(w wildcard) bool { return w.typ == typ })
 }
 
 func (c *change) remove(d *Delta) {
@@ -119,6 +145,7 @@ func (c *change) removeGroup(id ID) {
 	}
 	for m := range b.members.all() {
 		c.person(m.User).leave(membership{m.Member, b.number})
+		c.linked(link{user: m.User, group: b.number})
 		c.next.members--
 	}
 	for g := range b.grants.all() {
@@ -137,6 +164,7 @@ func (c *change) removeUser(id ID) {
 	}
 	for m := range p.memberships.all() {
 		c.leave(m.Member)
+		c.linked(link{user: id, group: m.number})
 		c.next.members--
 	}
 	for t := range p.tokens.all() {
@@ -145,6 +173,7 @@ func (c *change) removeUser(id ID) {
 	c.forgetUser(p.user)
 	c.next.users.remove(userItem{p.user})
 	c.next.people.remove(id, c.made)
+	c.touchedUser(id)
 }
 
 func (c *change) removeMember(k MemberKey) {
@@ -152,7 +181,9 @@ func (c *change) removeMember(k MemberKey) {
 	if m == nil {
 		return
 	}
-	c.person(k.User).leave(membership{m, c.next.body(k.Group).number})
+	number := c.next.body(k.Group).number
+	c.person(k.User).leave(membership{m, number})
+	c.linked(link{user: k.User, group: number})
 	c.leave(m)
 	c.next.members--
 }
@@ -190,8 +221,12 @@ func (c *change) unshare(g *Grant, group uint32) {
 	key := resourceKey{g.Type, g.Resource}
 	r := c.resource(key)
 	r.remove(group)
+	c.linked(link{resource: key, group: group})
 	if r.len() == 0 {
 		c.next.resources.remove(key, c.made)
+		if key.id == "*" {
+			c.forgetWildcard(key.typ)
+		}
 	}
 }
 
@@ -223,6 +258,7 @@ func (c *change) forgetUser(u *User) {
 
 // forgetName takes a group out of the indexes by name.
 func (c *change) forgetName(g *Group) {
+	c.named(g.Name)
 	if c.next.GroupByName(g.Name) == g {
 		c.next.names.remove(g.Name, c.made)
 		c.next.groups.remove(groupItem{g})
@@ -243,6 +279,7 @@ func (c *change) putUsers(users []User) {
 		p := c.person(u.ID)
 		if p == nil {
 			p = &person{made: c.made, id: u.ID, user: &u}
+			c.touchedUser(u.ID)
 			c.next.people.put(u.ID, p, c.made)
 		} else {
 			c.forgetUser(p.user) // the delta may name a user twice
@@ -274,10 +311,22 @@ func (c *change) putGroups(groups []Group) {
 			c.next.bodies.put(g.ID, b, c.made)
 		} else {
 			c.forgetName(b.group)
+			renamed := b.group.Name != g.Name
 			b.group = &g
+			if renamed {
+				c.tag(b)
+			}
 		}
+		c.named(g.Name)
 		c.next.names.put(g.Name, nameItem{&g, b.number}, c.made)
 		c.next.groups.put(groupItem{&g})
+	}
+}
+
+// tag tells the grants of a group that is called otherwise now.
+func (c *change) tag(b *body) {
+	for g := range b.grants.all() {
+		c.resource(resourceKey{g.Type, g.Resource}).put(newShare(g.Grant, b))
 	}
 }
 
@@ -293,6 +342,7 @@ func (c *change) putMember(m Member) {
 	if p.join(membership{&m, b.number}) {
 		c.next.members++
 	}
+	c.linked(link{user: m.User, group: b.number})
 	b.members.put(memberItem{&m})
 }
 
@@ -320,13 +370,14 @@ func (c *change) putGrant(g Grant) {
 	r := c.resource(key)
 	if r == nil {
 		r = newResource(key, c.made)
-		c.next.resources.put(key, r, c.made)
+		c.keep(key, r)
 	}
 	for other := range r.all() {
 		g.Resource = other.Resource // one text for all
 		break
 	}
-	r.put(newShare(&g, b.number))
+	r.put(newShare(&g, b))
+	c.linked(link{resource: key, group: b.number})
 	b.grants.put(grantItem{&g})
 	c.next.grants.put(grantItem{&g})
 }

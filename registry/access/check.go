@@ -31,41 +31,62 @@ type Look struct {
 	set      *Set
 	person   *person   // nil for nobody who is stored
 	resource *resource // nil while there is no grant on it
-	typ      string
+	user     *User     // who was looked for, nil for nobody
+	name     resourceKey
 	// more is whether the type's wildcard has to be asked too.
 	more bool
+
+	// near is whether a front has told who and what instead; stored and granted are
+	// whether it has them.
+	near, stored, granted bool
+	who, what             cell
+	key                   [2]uint64 // of the resource
+	tables                *tables
 }
 
 // Look finds somebody, who may be nil, and a resource; wildcard is whether its type
 // allows grants on "*". It allocates nothing.
-func (s *Set) Look(user *User, typ, resource string, wildcard bool) Look {
+func (s *Set) Look(user *User, typ, resource string, wildcard bool) (l Look) {
 	if s == nil {
-		return Look{}
+		return l
 	}
-	l := Look{set: s, typ: typ, more: wildcard && resource != "*"}
+	l.set, l.user, l.name, l.more = s, user, resourceKey{typ, resource}, wildcard && resource != "*"
+	if f := s.front.Load(); f != nil && f.look(&l, user) {
+		return l
+	}
+	l.search(user)
+	return l
+}
+
+// search asks the set itself.
+func (l *Look) search(user *User) {
+	s, name := l.set, l.name
+	l.near = false
 	if user == nil || s.people.buckets == 0 || s.resources.buckets == 0 {
 		if user != nil {
 			l.person, _ = s.people.get(user.ID)
 		}
-		l.resource, _ = s.resources.get(resourceKey{typ, resource})
-		return l
+		l.resource, _ = s.resources.get(name)
+		return
 	}
-	name := resourceKey{typ, resource}
 	hashU, hashR := maphash.Comparable(seed, user.ID), maphash.Comparable(seed, name)
 	// Both buckets are read before anything of them is decided.
 	among, named := s.people.near(hashU), s.resources.near(hashR)
 	maybeU, maybeR := among.match(hashU), named.match(hashR)
 	l.person, _ = find(among, maybeU, hashU, user.ID)
 	l.resource, _ = find(named, maybeR, hashR, name)
-	return l
 }
 
 // LookFor finds somebody, who may be nil, and no resource.
 func (s *Set) LookFor(user *User) Look {
-	l := Look{set: s}
-	if s != nil && user != nil {
-		l.person, _ = s.people.get(user.ID)
+	l := Look{set: s, user: user}
+	if s == nil || user == nil {
+		return l
 	}
+	if f := s.front.Load(); f != nil && f.lookFor(&l, user) {
+		return l
+	}
+	l.person, _ = s.people.get(user.ID)
 	return l
 }
 
@@ -85,7 +106,18 @@ func (l *Look) IsAdmin(w *Who) bool {
 	if l.set == nil || l.set.admin.Group == nil {
 		return false
 	}
-	return slices.Contains(w.Named, Admin) || w.User != nil && l.person != nil && l.person.inBy(l.set.admin.number, w)
+	if slices.Contains(w.Named, Admin) {
+		return true
+	}
+	if l.near {
+		in, sure := l.isIn(l.set.admin.number, w)
+		if sure {
+			return in
+		}
+		own := l.searched()
+		return own.IsAdmin(w)
+	}
+	return w.User != nil && l.person != nil && l.person.inBy(l.set.admin.number, w)
 }
 
 // Allows reports whether one of somebody's groups, or Everyone, has a grant in
@@ -102,7 +134,18 @@ func (s *Set) Allows(w *Who, typ, resource string, wildcard bool, now time.Time)
 // Allows is Set.Allows for the resource, and for the user if w has one, that were
 // looked for.
 func (l *Look) Allows(w *Who, now time.Time) bool {
-	return l.set != nil && (l.reaches(w, l.resource, now) || l.more && l.reaches(w, l.set.resource(l.typ, "*"), now))
+	if l.set == nil {
+		return false
+	}
+	if !l.near {
+		return l.reaches(w, l.resource, now) || l.more && l.reaches(w, l.set.wildcard(l.name.typ), now)
+	}
+	allowed, sure := l.allowsNear(w, now)
+	if sure {
+		return allowed
+	}
+	own := l.searched()
+	return own.Allows(w, now)
 }
 
 // reaches reports whether one of somebody's groups has a grant in force on a
@@ -118,10 +161,28 @@ func (l *Look) reaches(w *Who, r *resource, now time.Time) bool {
 	if s.everyone.Group != nil && r.open(s.everyone.number, now) {
 		return true
 	}
+	return r.ownLen > 0 && s.reachesOwn(w, r, now) || r.ownLen == 0 && s.names.buckets > 0 && s.reachesFurther(w, r, now)
+}
+
+// reachesOwn asks for the groups that the token names, which are looked for only
+// when a grant's group may be called so.
+func (s *Set) reachesOwn(w *Who, r *resource, now time.Time) bool {
 	for _, name := range w.Named {
-		if s.names.buckets == 0 {
-			break
+		tag := tagOf(name)
+		for i := range r.own[:r.ownLen] {
+			if sh := &r.own[i]; sh.tag == tag && sh.inForce(now) {
+				if g, there := s.names.get(name); there && g.number == sh.group {
+					return true
+				}
+			}
 		}
+	}
+	return false
+}
+
+// reachesFurther is reachesOwn for a resource with many grants.
+func (s *Set) reachesFurther(w *Who, r *resource, now time.Time) bool {
+	for _, name := range w.Named {
 		// The number is in the bucket, the name elsewhere: it is compared when it
 		// would decide.
 		hash := maphash.Comparable(seed, name)

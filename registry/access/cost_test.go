@@ -101,10 +101,17 @@ func TestMemory(t *testing.T) {
 	before := heap()
 	s := members.With(town.rights()) // whose texts are the set's, and are counted
 	perGrant := (heap() - before) / town.grants
-	t.Logf("%d bytes a grant", perGrant)
-	if perGrant > 400 {
-		t.Errorf("%d bytes a grant", perGrant)
+	var front Front
+	front.Follow(s)
+	inFront, tables := 0, front.tables.Load()
+	for _, f := range []*flat{&tables.people, &tables.resources, &tables.links, &tables.names} {
+		inFront += 8 * len(f.words) / town.grants // of which the heap has no part
 	}
+	t.Logf("%d bytes a grant, and %d in front", perGrant, inFront)
+	if perGrant > 400 || inFront > 200 || inFront == 0 {
+		t.Errorf("%d bytes a grant, and %d in front", perGrant, inFront)
+	}
+	runtime.KeepAlive(&front)
 	runtime.KeepAlive(s)
 	runtime.KeepAlive(members)
 }

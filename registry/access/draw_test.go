@@ -145,6 +145,9 @@ func (n naive) putMember(t *rapid.T, user, group ID) {
 	if _, there := n.groups[group]; !there {
 		n.putGroup(group, "group "+group.String(), 1)
 	}
+	if _, there := n.groups[group]; !there {
+		return // another group has taken the name, by an exchange of names
+	}
 	k := MemberKey{user, group, rapid.SampledFrom(Sources()).Draw(t, "source")}
 	n.members[k] = Member{MemberKey: k, AddedAt: epoch, AddedBy: rapid.SampledFrom(subjects).Draw(t, "by")}
 }

@@ -1,6 +1,10 @@
 package access
 
-import "cmp"
+import (
+	"cmp"
+	"iter"
+	"slices"
+)
 
 // person is a user with what is theirs. What a check reads lies together: the id,
 // and the groups while there are no more than 24.
@@ -50,16 +54,29 @@ func (p *person) groups() int {
 
 // inBy reports whether the user is in a group by a source that counts.
 func (p *person) inBy(group uint32, w *Who) bool {
+	e, there := p.entryOf(group)
+	return there && e.counts(w)
+}
+
+// entryOf finds the entry of a group.
+func (p *person) entryOf(group uint32) (entry, bool) {
 	for _, e := range p.in[:p.inLen] {
 		if e.group() == group {
-			return e.counts(w)
+			return e, true
 		}
 	}
 	if p.inLen > 0 {
-		return false
+		return 0, false
 	}
-	e, there := p.more.find(newEntry(group, true))
-	return there && e.counts(w)
+	return p.more.find(newEntry(group, true))
+}
+
+// entries yields the groups that the user is in.
+func (p *person) entries() iter.Seq[entry] {
+	if p.inLen > 0 {
+		return slices.Values(p.in[:p.inLen])
+	}
+	return p.more.all()
 }
 
 // membership is a user's membership, with the number of its group.

@@ -2,6 +2,7 @@ package access
 
 import (
 	"cmp"
+	"hash/maphash"
 	"iter"
 	"math"
 	"slices"
@@ -45,6 +46,14 @@ func (r *resource) is(k resourceKey) bool {
 	return string(r.short[:r.length]) == k.id && r.typ == k.typ
 }
 
+// key is the resource's name.
+func (r *resource) key() resourceKey {
+	if r.length == tooLong {
+		return resourceKey{r.typ, r.long}
+	}
+	return resourceKey{r.typ, string(r.short[:r.length])}
+}
+
 // copied is the same resource, to be changed.
 func (r *resource) copied(made *stamp) *resource {
 	next := *r
@@ -57,15 +66,19 @@ type share struct {
 	// until is the second of the grant's end, the largest number if there is none.
 	until int64
 	*Grant
-	// group is the number of its group.
-	group uint32
+	// group is the number of its group, tag its name's.
+	group, tag uint32
 }
 
-func newShare(g *Grant, group uint32) share {
-	if g.Expires.IsZero() {
-		return share{math.MaxInt64, g, group}
+// tagOf is 32 bits for a group's name: names with other tags are other names.
+func tagOf(name string) uint32 { return uint32(maphash.String(seed, name)) }
+
+func newShare(g *Grant, of *body) share {
+	s := share{math.MaxInt64, g, of.number, tagOf(of.group.Name)}
+	if !g.Expires.IsZero() {
+		s.until = g.Expires.Unix()
 	}
-	return share{g.Expires.Unix(), g, group}
+	return s
 }
 
 func (s share) compare(o share) int { return cmp.Compare(s.group, o.group) }
@@ -94,6 +107,12 @@ func (r *resource) find(group uint32) (share, bool) {
 		return share{}, false
 	}
 	return r.further.find(share{group: group})
+}
+
+// wildcard is the resource "*" of a type.
+type wildcard struct {
+	typ string
+	*resource
 }
 
 // all yields the shares by the numbers of their groups.

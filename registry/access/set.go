@@ -3,6 +3,7 @@ package access
 import (
 	"iter"
 	"slices"
+	"sync/atomic"
 )
 
 // Set is an immutable set of users, groups, memberships, grants and tokens. With
@@ -22,6 +23,15 @@ type Set struct {
 	emails list[emailItem]
 	groups list[groupItem]
 	grants list[grantItem]
+
+	// wild are the resources "*", which checks ask for beside others.
+	wild []wildcard
+
+	// id tells sets apart, since is how this one was made of others, and front
+	// answers checks while it speaks for this set.
+	id    uint64
+	since atomic.Pointer[step]
+	front atomic.Pointer[Front]
 
 	members int
 	// admin and everyone are the system groups, their Group nil while there are
@@ -263,6 +273,16 @@ func (s *Set) resource(typ, id string) *resource {
 	}
 	r, _ := s.resources.get(resourceKey{typ, id})
 	return r
+}
+
+// wildcard is the resource "*" of a type, or nil.
+func (s *Set) wildcard(typ string) *resource {
+	for i := range s.wild {
+		if s.wild[i].typ == typ {
+			return s.wild[i].resource
+		}
+	}
+	return nil
 }
 
 // GrantsAfter yields the grants with ids above after, by id.

@@ -2,6 +2,7 @@ package access
 
 import (
 	"hash/maphash"
+	"iter"
 	"math/bits"
 	"slices"
 )
@@ -81,6 +82,20 @@ func (t *table[K, V]) get(k K) (V, bool) {
 	hash := maphash.Comparable(seed, k)
 	b := t.near(hash)
 	return find(b, b.match(hash), hash, k)
+}
+
+// all yields the values, in no order.
+func (t *table[K, V]) all() iter.Seq[V] {
+	return func(yield func(V) bool) {
+		for i := range t.buckets {
+			b := &t.blocks[i>>(pageBits+blockBits)].pages[i>>pageBits&(blockSize-1)].buckets[i&(pageSize-1)]
+			for k := range b.len() {
+				if !yield(b.at(k).value) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // near is the bucket where a hash belongs, of a table that has some.
