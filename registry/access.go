@@ -13,6 +13,7 @@ import (
 
 	"github.com/muster-fleet/muster/proto/fault"
 	"github.com/muster-fleet/muster/registry/access"
+	"github.com/muster-fleet/muster/registry/table"
 )
 
 // Change says how a change of access control is to be made.
@@ -43,6 +44,8 @@ type decision struct {
 	actor Actor
 	delta access.Delta
 	rows  []accessRow
+	// tables are to be registered along with the change.
+	tables []*table.Table
 }
 
 // accessRow is a row for the audit log.
@@ -64,6 +67,14 @@ func (s *Service) changeAccess(ctx context.Context, a Actor, dry bool, decide fu
 func (s *Service) changeAccessWithin(
 	ctx context.Context, most time.Duration, a Actor, dry bool, decide func(x *decision) error,
 ) error {
+	return s.decideWithin(ctx, most, a, dry, func(_ context.Context, _ Tx, x *decision) error { return decide(x) })
+}
+
+// decideWithin is changeAccessWithin for what is decided over more than access: it
+// may read in the transaction, and must not write.
+func (s *Service) decideWithin(
+	ctx context.Context, most time.Duration, a Actor, dry bool, decide func(ctx context.Context, tx Tx, x *decision) error,
+) error {
 	var did written
 	err := s.writeWithin(ctx, most, func(ctx context.Context, tx Tx) error {
 		did = written{}
@@ -72,7 +83,7 @@ func (s *Service) changeAccessWithin(
 			return err
 		}
 		x := &decision{set: snap.Access, now: s.now(), actor: a.storable()}
-		if err := decide(x); err != nil {
+		if err := decide(ctx, tx, x); err != nil {
 			return err
 		}
 		switch {
@@ -101,6 +112,9 @@ func (x *decision) store(ctx context.Context, tx Tx, did *written) error {
 			return err
 		}
 		did.access = &x.delta
+	}
+	if err := tx.InsertTables(ctx, x.tables); err != nil {
+		return err
 	}
 	for i := range x.rows {
 		if err := x.rows[i].write(ctx, tx, x.now); err != nil {

@@ -23,10 +23,11 @@ const (
 	ImportedGroup  = "group"
 	ImportedMember = "membership"
 	ImportedGrant  = "grant"
+	ImportedTable  = "table"
 )
 
-// Import is access control as another store has it. Keys are that store's own and
-// mean nothing here; each is unique among its kind.
+// Import is access control, and the registry of tables, as another store has them.
+// Keys are that store's own and mean nothing here; each is unique among its kind.
 type Import struct {
 	// From names the store for the audit log, without its directory.
 	From    string
@@ -34,6 +35,7 @@ type Import struct {
 	Groups  []ImportGroup
 	Members []ImportMember
 	Grants  []ImportGrant
+	Tables  []ImportTable
 }
 
 // ImportUser is a user, who is known by e-mail address alone.
@@ -81,18 +83,18 @@ type ImportLeft struct {
 
 // ImportReport is what an import did, or with a dry run would have done.
 type ImportReport struct {
-	Users, Groups, Members, Grants ImportCount
+	Users, Groups, Members, Grants, Tables ImportCount
 	// Left is in the order of the import.
 	Left []ImportLeft
 }
 
-// ImportAccess brings access control over from another store in one transaction,
-// with a row of the audit log for each record and one for all. What is here already
+// ImportAccess brings access control and tables over from another store in one
+// transaction, with a row of the audit log for each record and one for all. What is here already
 // stays as it is, so that a second time brings nothing. What cannot be brought is
 // left out and reported; it makes no error.
 func (s *Service) ImportAccess(ctx context.Context, a Actor, in *Import, c Change) (*ImportReport, error) {
 	var report *ImportReport
-	err := s.changeAccessWithin(ctx, importTimeout, a, c.DryRun, func(x *decision) error {
+	err := s.decideWithin(ctx, importTimeout, a, c.DryRun, func(ctx context.Context, tx Tx, x *decision) error {
 		m := &importer{decision: x, report: &ImportReport{}, users: map[string]access.ID{}, groups: map[string]access.ID{}}
 		report = m.report
 		for _, step := range []func(*Import) error{m.takeUsers, m.takeGroups, m.takeMembers, m.takeGrants} {
@@ -100,7 +102,10 @@ func (s *Service) ImportAccess(ctx context.Context, a Actor, in *Import, c Chang
 				return err
 			}
 		}
-		if !x.delta.Empty() {
+		if err := m.takeTables(ctx, tx, in); err != nil {
+			return err
+		}
+		if !x.delta.Empty() || len(x.tables) > 0 {
 			x.note(ActionAccessImported, "access", nil, m.summary(in.From))
 		}
 		return nil
@@ -345,6 +350,7 @@ type importJSON struct {
 	Groups  int    `json:"groups"`
 	Members int    `json:"members"`
 	Grants  int    `json:"grants"`
+	Tables  int    `json:"tables"`
 	LeftOut int    `json:"left_out"`
 }
 
@@ -352,6 +358,6 @@ func (m *importer) summary(from string) importJSON {
 	r := m.report
 	return importJSON{
 		From: plain(from), Users: r.Users.Brought, Groups: r.Groups.Brought,
-		Members: r.Members.Brought, Grants: r.Grants.Brought, LeftOut: len(r.Left),
+		Members: r.Members.Brought, Grants: r.Grants.Brought, Tables: r.Tables.Brought, LeftOut: len(r.Left),
 	}
 }

@@ -134,6 +134,7 @@ func (s *Service) catchUp(ctx context.Context) error {
 
 // publish makes snap the newest. The caller has the turn.
 func (s *Service) publish(snap *Snapshot) {
+	s.front.Follow(snap.Access)
 	s.snap.Store(snap)
 	s.watch.publish(snap)
 	select {

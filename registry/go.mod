@@ -3,11 +3,13 @@ module github.com/muster-fleet/muster/registry
 go 1.26.8
 
 require (
+	github.com/dchest/siphash v1.2.3
 	github.com/duckdb/duckdb-go/v2 v2.10505.0
 	github.com/google/uuid v1.6.0
 	github.com/jackc/pgx/v5 v5.11.0
 	github.com/muster-fleet/muster/proto v0.0.0
 	github.com/pressly/goose/v3 v3.28.0
+	github.com/robfig/cron/v3 v3.0.1
 	github.com/tidwall/btree v1.8.2
 	go.uber.org/goleak v1.3.0
 	pgregory.net/rapid v1.3.0

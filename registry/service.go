@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/muster-fleet/muster/proto/fault"
+	"github.com/muster-fleet/muster/registry/access"
 )
 
 // Options configure a Service.
@@ -64,6 +65,7 @@ type Service struct {
 	stored WorkerID
 
 	snap     atomic.Pointer[Snapshot]
+	front    access.Front // follows the newest snapshot's
 	watch    watchers
 	work     *accessWork
 	rearm    chan struct{} // tells run that pauses may have changed

@@ -22,6 +22,7 @@ type Store interface {
 	StepReader
 	RunReader
 	RunKeeper
+	TableReader
 	// Close releases everything; calls under way fail. Closing twice is fine.
 	Close(ctx context.Context) error
 }
@@ -68,6 +69,7 @@ type Tx interface {
 	RulesTx
 	TransformationTx
 	AccessTx
+	TableTx
 	StateTx
 	// SetGateway stores the uuid under which this fleet's gateways answer.
 	SetGateway(ctx context.Context, id WorkerID) error

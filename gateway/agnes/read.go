@@ -133,7 +133,7 @@ func read(ctx context.Context, f *file) (*Archive, error) {
 		return nil, err
 	}
 	a := &Archive{Schema: schema, Others: map[string]int64{}}
-	for _, step := range []func(context.Context, *Archive) error{f.users, f.groups, f.members, f.grants, f.count} {
+	for _, step := range []func(context.Context, *Archive) error{f.users, f.groups, f.members, f.grants, f.tables, f.count} {
 		if err := step(ctx, a); err != nil {
 			return nil, err
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/muster-fleet/muster/gateway/config"
 	"github.com/muster-fleet/muster/registry"
 	"github.com/muster-fleet/muster/registry/access"
+	"github.com/muster-fleet/muster/registry/table"
 )
 
 // Imported is what an import has brought, or with a dry run would bring.
@@ -50,14 +51,13 @@ var importedSources = map[string]access.Source{
 
 // whyNot is why rows of tables have no place here.
 var whyNot = map[string]string{
-	"table_registry":         "is the catalogue of tables, which comes with the connectors; register the tables there",
 	"personal_access_tokens": "is for tokens of the other program, which mean nothing here; make new ones",
-	"dataset_permissions":    "gives access to tables, which comes with the connectors",
+	"dataset_permissions":    "gives access to tables: grant their datasets to groups here",
 	"access_requests":        "is for requests for access to tables",
 	"audit_log":              "tells of the other program, and stays with it",
 }
 
-// ImportAccess brings users, groups, memberships and grants over from a file of
+// ImportAccess brings users, groups, memberships, grants and tables over from a file of
 // agnes's (see the package), on the store itself and in one transaction. It refuses a
 // store that a gateway has open. A second time brings nothing.
 func ImportAccess(ctx context.Context, cfg config.Config, file string, dryRun bool, log *slog.Logger) (*Imported, error) {
@@ -128,7 +128,28 @@ func (m *moving) input(a *agnes.Archive, from string) *registry.Import {
 		})
 	}
 	m.grants(a, in)
+	m.tables(a, in)
 	return in
+}
+
+// tables takes those whose primary key was read whole: what is cut off of another
+// text, no check lets pass.
+func (m *moving) tables(a *agnes.Archive, in *registry.Import) {
+	for i := range a.Tables {
+		t := &a.Tables[i]
+		if t.Public {
+			m.left("public table", t.ID, "was read by everybody there: here only who is granted its dataset reads it", 1)
+		}
+		if len(t.PrimaryKey) > agnes.MaxText {
+			m.left(registry.ImportedTable, t.ID, "has a primary key that cannot be read", 1)
+			continue
+		}
+		in.Tables = append(in.Tables, registry.ImportTable{KeyText: t.PrimaryKey, Table: table.Table{
+			ID: t.ID, Name: t.Name, Source: t.Source, Bucket: t.Bucket, SourceTable: t.SourceTable, Strategy: table.Strategy(t.Strategy),
+			Mode: table.Mode(t.Mode), Schedule: t.Schedule, Profile: t.Profile, Folder: t.Folder, Description: t.Description,
+			RegisteredBy: t.RegisteredBy, RegisteredAt: t.RegisteredAt,
+		}})
+	}
 }
 
 // grants takes those whose type and resource mean something here.
@@ -137,7 +158,7 @@ func (m *moving) grants(a *agnes.Archive, in *registry.Import) {
 	for _, g := range a.Grants {
 		switch {
 		case strings.EqualFold(g.Type, "table"):
-			m.left(registry.ImportedGrant, g.ID, "is on a table, which had no effect there; grants on datasets come with the connectors", 1)
+			m.left(registry.ImportedGrant, g.ID, "is on a table, which had no effect there; grant its dataset here", 1)
 			continue
 		case m.types.Type(g.Type) == nil:
 			m.left(registry.ImportedGrant, g.ID, "has a type that is not known here", 1)
@@ -184,6 +205,7 @@ func (m *moving) finish(a *agnes.Archive, r *registry.ImportReport) {
 		{registry.ImportedGroup, len(a.Groups), r.Groups},
 		{registry.ImportedMember, len(a.Members), r.Members},
 		{registry.ImportedGrant, len(a.Grants), r.Grants},
+		{registry.ImportedTable, len(a.Tables), r.Tables},
 	} {
 		m.out.Counts = append(m.out.Counts, ImportedCount{Kind: c.kind, Read: c.read, Brought: c.count.Brought, Present: c.count.Present})
 	}

@@ -40,7 +40,7 @@ func TestImport(t *testing.T) {
 		}
 		want := []app.ImportedCount{
 			{Kind: "user", Read: 6, Brought: 3}, {Kind: "group", Read: 4, Brought: 2, Present: 2},
-			{Kind: "membership", Read: 10, Brought: 4}, {Kind: "grant", Read: 7, Brought: 2},
+			{Kind: "membership", Read: 10, Brought: 4}, {Kind: "grant", Read: 7, Brought: 2}, {Kind: "table", Read: 10, Brought: 5},
 		}
 		if got.Schema != 13 || !reflect.DeepEqual(got.Counts, want) {
 			t.Errorf("%+v", got)
@@ -51,7 +51,9 @@ func TestImport(t *testing.T) {
 			"1 membership: has a source that is not known here [u-alice in f1f1]", "2 membership: is of a user who is not there or was left out",
 			"1 membership: is in a group that is not there", "1 grant: is of a group that is not there", "1 grant: is on a table",
 			"1 grant: has a type that is not known here [r-6]", "1 grant: has a resource id that is not one of its type, which is slug/plugin [r-4]",
-			"1 grant: is another one of the same group and resource", "1 password: ", "2 row of table_registry: is the catalogue of tables, which comes with the connectors",
+			"1 grant: is another one of the same group and resource", "1 password: ", "1 table: has a sync_schedule that is none here [t-schedule]",
+			"1 table: has a name with other characters", "1 table: has a primary key that cannot be read [t-key]", "1 table: has an id with other characters",
+			"1 table: has the name of another table of its source", "7 public table: was read by everybody there: here only who is granted its dataset",
 			"1 row of personal_access_tokens: ",
 		} {
 			if !strings.Contains(leftOut(got), words) {
@@ -69,7 +71,7 @@ func TestImport(t *testing.T) {
 		}
 		// The other schema has the same people but for the orphans.
 		other, err := app.ImportAccess(t.Context(), at(store), agnestest.File(t, 14), false, silent())
-		if err != nil || other.Schema != 14 || other.Counts[0].Brought+other.Counts[2].Brought+other.Counts[3].Brought != 0 {
+		if err != nil || other.Schema != 14 || other.Counts[0].Brought+other.Counts[2].Brought+other.Counts[3].Brought+other.Counts[4].Brought != 0 {
 			t.Errorf("%+v %v", other, err)
 		}
 		report, err := app.VerifyAudit(t.Context(), at(store), nil, nil, silent())
@@ -108,6 +110,18 @@ func TestImportedIsServed(t *testing.T) {
 		for _, words := range []string{`"resource_id":"main/finance"`, `"resource_id":"main/data"`} {
 			if strings.Count(grants, words) != 1 {
 				t.Errorf("%q is not once in %s", words, grants)
+			}
+		}
+		_, tables := d.mustCall(t, http.StatusOK, http.MethodGet, "/api/admin/registry", token, "")
+		for _, words := range []string{
+			`"count":5`, `{"id":"orders","name":"Orders","source_type":"keboola","bucket":"in.c-crm","source_table":"orders","sync_strategy":"full_refresh"` +
+				`,"query_mode":"local","sync_schedule":"every 1h","profile_after_sync":true,"primary_key":["id","line"],"folder":"Sales","description":"All orders"` +
+				`,"dataset":"keboola.Orders","registered_by":"Alice@example.org","registered_at":"2026-01-08T08:00:00Z"`,
+			`"sync_schedule":"daily 06:00,18:30","profile_after_sync":false,"primary_key":["id","region"]`, `"primary_key":["issue_key"]`,
+			`"query_mode":"remote","sync_schedule":"","profile_after_sync":true,"primary_key":["id","line"]`, `{"id":"bare","name":"bare","source_type":"local"`,
+		} {
+			if !strings.Contains(tables, words) {
+				t.Errorf("%s is not in %s", words, tables)
 			}
 		}
 		_, users := d.mustCall(t, http.StatusOK, http.MethodGet, "/api/admin/users", token, "")

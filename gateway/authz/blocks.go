@@ -9,8 +9,12 @@ import (
 	"github.com/muster-fleet/muster/registry"
 )
 
-// stepsAtOnce is how many rule transformations are read at once.
-const stepsAtOnce = 500
+// stepsAtOnce and tablesAtOnce are how many rule transformations and tables are read
+// at once.
+const (
+	stepsAtOnce  = 500
+	tablesAtOnce = 1000
+)
 
 // blocksOf gathers items under headings, in the order of the headings' ids.
 type blocksOf struct {
@@ -75,6 +79,34 @@ func pluginBlocks(_ context.Context, f Facts) ([]Block, error) {
 	for _, id := range f.Plugins {
 		slug, plugin, _ := strings.Cut(id, "/")
 		b.add(slug, slug, Item{ResourceID: id, Name: plugin})
+	}
+	return b.list, nil
+}
+
+// datasetBlocks lists the registered tables by source, and what grants name beside
+// them: a grant need not wait for its table.
+func datasetBlocks(ctx context.Context, f Facts) ([]Block, error) {
+	var b blocksOf
+	known := map[string]bool{}
+	for q := (registry.TableQuery{Limit: tablesAtOnce}); f.Tables != nil; {
+		tables, _, err := f.Tables(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range tables {
+			known[t.Dataset()] = true
+			b.add(t.Source, t.Source, Item{ResourceID: t.Dataset(), Name: t.Name})
+			q.After = t.ID
+		}
+		if len(tables) < tablesAtOnce {
+			break
+		}
+	}
+	for _, id := range grantedResources(f.Snapshot, TypeDataset) {
+		if !known[id] {
+			source := before(".")(id)
+			b.add(source, source, Item{ResourceID: id, Name: id})
+		}
 	}
 	return b.list, nil
 }

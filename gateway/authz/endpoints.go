@@ -10,7 +10,7 @@ import (
 // docs/reference/access-endpoints.md is made from it. What is mounted and has no
 // entry here stops the start.
 func Endpoints() []Endpoint {
-	return slices.Concat(contractEndpoints(), fleetEndpoints(), ruleEndpoints(), stepEndpoints(), adminEndpoints(), auditEndpoints(), grpcEndpoints())
+	return slices.Concat(contractEndpoints(), fleetEndpoints(), ruleEndpoints(), stepEndpoints(), adminEndpoints(), tableEndpoints(), auditEndpoints(), grpcEndpoints())
 }
 
 // actionProbed is a probe that somebody asks for; one that ends a quarantine is a
@@ -140,6 +140,18 @@ func adminEndpoints() []Endpoint {
 		{Key: "POST /api/tokens", Need: Anybody, Login: true, Action: registry.ActionTokenCreated, About: "token", Note: "for no more than the caller may"},
 		{Key: "GET /api/tokens/{id}", Need: Anybody, Note: "the caller's own"},
 		{Key: "DELETE /api/tokens/{id}", Need: Anybody, Action: registry.ActionTokenRevoked, About: "token:{id}", Note: "the caller's own"},
+	}
+}
+
+// tableEndpoints are those of the registry of tables.
+func tableEndpoints() []Endpoint {
+	const admin = "/api/admin"
+	return []Endpoint{
+		{Key: "GET " + admin + "/registry", Need: Admin},
+		{Key: "POST " + admin + "/register-table", Need: Admin, Action: registry.ActionTableRegistered, About: "table"},
+		{Key: "GET " + admin + "/registry/{id}", Need: Admin},
+		{Key: "PUT " + admin + "/registry/{id}", Need: Admin, Action: registry.ActionTableUpdated, About: "table:{id}"},
+		{Key: "DELETE " + admin + "/registry/{id}", Need: Admin, Action: registry.ActionTableDeleted, About: "table:{id}"},
 	}
 }
 

@@ -43,7 +43,7 @@ func Standard() []Type {
 		{
 			Key: TypeDataset, Display: "Dataset", Description: "One table of a source: to read it.",
 			IDFormat: "source.table", Check: checkDataset, Wildcard: true,
-			Blocks: grantedBlocks(TypeDataset, before(".")), Missing: missing("dataset"),
+			Blocks: datasetBlocks, Missing: missing("dataset"),
 		},
 		{
 			Key: TypeExplain, Display: "Explanations", Description: "Learning what a filter hid and why, and what another one would see.",

@@ -14,6 +14,7 @@ import (
 	"github.com/muster-fleet/muster/registry"
 	"github.com/muster-fleet/muster/registry/access"
 	"github.com/muster-fleet/muster/registry/run"
+	tables "github.com/muster-fleet/muster/registry/table"
 )
 
 var update = flag.Bool("update", false, "write the reference's tables anew")
@@ -185,6 +186,40 @@ func FuzzResourceIDs(f *testing.F) {
 	})
 }
 
+// tablesOf is a registry of tables, in the order of their ids.
+func tablesOf(all ...*tables.Table) func(context.Context, registry.TableQuery) ([]*tables.Table, int, error) {
+	return func(_ context.Context, q registry.TableQuery) (some []*tables.Table, count int, err error) {
+		for _, t := range all {
+			if t.ID > q.After && len(some) < q.Limit {
+				some = append(some, t)
+			}
+		}
+		return some, len(all), nil
+	}
+}
+
+// Datasets are listed over as many reads as it takes, and a store that cannot be read
+// is no empty registry.
+func TestDatasetsOfManyTables(t *testing.T) {
+	t.Parallel()
+	many := make([]*tables.Table, 2500)
+	for n := range many {
+		many[n] = &tables.Table{ID: fmt.Sprintf("t%04d", n), Name: fmt.Sprintf("t%04d", n), Source: "keboola"}
+	}
+	facts := authz.Facts{Snapshot: registry.NewSnapshot("", 1, now, nil), Tables: tablesOf(many...)}
+	datasets := types(t).Type(authz.TypeDataset)
+	blocks, err := datasets.Blocks(t.Context(), facts)
+	if err != nil || len(blocks) != 1 || len(blocks[0].Items) != len(many) || blocks[0].Items[2499].ResourceID != "keboola.t2499" {
+		t.Errorf("%d blocks: %v", len(blocks), err)
+	}
+	facts.Tables = func(context.Context, registry.TableQuery) ([]*tables.Table, int, error) {
+		return nil, 0, fault.New(fault.Unavailable, "store_unavailable", "gone")
+	}
+	if blocks, err := datasets.Blocks(t.Context(), facts); !fault.Is(err, "store_unavailable") {
+		t.Errorf("%d blocks: %v", len(blocks), err)
+	}
+}
+
 // Every type lists what there is of it.
 func TestBlocks(t *testing.T) {
 	t.Parallel()
@@ -202,6 +237,7 @@ func TestBlocks(t *testing.T) {
 			}
 			return nil, nil
 		},
+		Tables: tablesOf(&tables.Table{ID: "a", Name: "orders", Source: "keboola"}, &tables.Table{ID: "b", Name: "Issues", Source: "jira"}),
 	}
 	got := map[string]string{}
 	for _, typ := range types(t).All() {
@@ -226,7 +262,7 @@ func TestBlocks(t *testing.T) {
 		"rule_step":          "rule_steps: nightly weekly; ",
 		"graph_rules":        "graph_rules: read write; ",
 		"connector":          "jira: jira; ",
-		"dataset":            "keboola: keboola.orders keboola.people; ",
+		"dataset":            "jira: jira.Issues; keboola: keboola.orders keboola.people; ",
 		"explain":            "explain: filter; ",
 		"marketplace_plugin": "main: main/a main/b; other: other/c; ",
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/muster-fleet/muster/proto/fault"
 	"github.com/muster-fleet/muster/registry"
 	"github.com/muster-fleet/muster/registry/run"
+	"github.com/muster-fleet/muster/registry/table"
 )
 
 // The keys of the resource types.
@@ -75,6 +76,9 @@ type Facts struct {
 	// Steps returns rule transformations behind a name, ordered by name; nil when
 	// there are none.
 	Steps func(ctx context.Context, after string, limit int) ([]*run.Step, error)
+	// Tables returns registered tables, ordered by id, and how many there are; nil when
+	// there are none.
+	Tables func(ctx context.Context, q registry.TableQuery) ([]*table.Table, int, error)
 	// Plugins are the configured plugins of marketplaces, as slug/plugin.
 	Plugins []string
 }

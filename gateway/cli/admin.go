@@ -15,6 +15,7 @@ func (s *shell) adminCommand() *cobra.Command {
 		s.adminGrantCommand(),
 		s.adminUserCommand(),
 		s.adminTokenCommand(),
+		s.adminTableCommand(),
 		s.auditCommand(),
 		s.breakGlassCommand(), s.importAgnesCommand(),
 	)

@@ -21,6 +21,7 @@ const (
 	groupsPath = "/api/admin/groups"
 	grantsPath = "/api/admin/grants"
 	usersPath  = "/api/admin/users"
+	tablesPath = "/api/admin/registry"
 )
 
 // administer calls the API of access. Its errors say what to do about access.
@@ -42,7 +43,7 @@ func advised(err error) error {
 	case f.Code == "denied":
 		do = "administering takes membership in the group Admin: muster whoami shows yours"
 	case f.Kind == fault.NotFound:
-		do = "muster admin group, grant, user or token list shows what there is"
+		do = "muster admin group, grant, user, token or table list shows what there is"
 	default:
 		return err
 	}
@@ -61,13 +62,16 @@ var accessAdvice = map[string]string{ //nolint:gosec // words about tokens, and 
 	"ambiguous_user":       "give the id of the one that you mean",
 	"last_admin":           "first make somebody else an admin: muster admin group add-member Admin E-MAIL",
 	"not_admin_source":     "end it where it comes from: idp_sync at the identity provider or in access.roleMapping; system_seed and break_glass end with muster admin user deactivate",
-	"revision_mismatch":    "look at it again (muster admin group show) and repeat the change for its present revision",
+	"revision_mismatch":    "look at it again (muster admin group show or table show) and repeat the change for its present revision",
 	"unknown_type":         "muster admin grant resource-types shows the types",
 	"bad_resource_id":      "muster admin grant resource-types shows what ids of each type are",
 	"bad_expires_at":       "give a time to come, such as --expires 30d, or leave it out",
 	"scope_denied":         "ask for what you may reach yourself: muster admin user access, or /api/me/effective-access",
 	"insufficient_scope":   "log in (muster login), or use a token with the scope admin",
 	"login_token_required": "log in (muster login): a personal access token makes no others",
+	"table_exists":         "muster admin table show shows it; change that one by muster admin table update",
+	"table_name_taken":     "muster admin table list --name shows it: a source has one table of a name, whatever its case",
+	"too_many_tables":      "delete some: muster admin table list",
 	"too_many_tokens":      "revoke some: muster admin token list",
 }
 
@@ -171,12 +175,17 @@ type mutation struct {
 	ifMatch string
 }
 
-// flags adds --dry-run and, for what has revisions, --if-match.
+// flags adds --dry-run and, for groups, which have revisions, --if-match.
 func (m *mutation) flags(cmd *cobra.Command, revisions bool) {
 	cmd.Flags().BoolVar(&m.dryRun, "dry-run", false, "say what the change would do, refusals included, and change nothing")
 	if revisions {
-		cmd.Flags().StringVar(&m.ifMatch, "if-match", "", "only while the group has this revision (muster admin group show)")
+		m.matchFlag(cmd, "group")
 	}
+}
+
+// matchFlag adds --if-match for a noun that has revisions.
+func (m *mutation) matchFlag(cmd *cobra.Command, noun string) {
+	cmd.Flags().StringVar(&m.ifMatch, "if-match", "", "only while the "+noun+" has this revision (muster admin "+noun+" show)")
 }
 
 // change sends a change to the API of access. body may be nil.

@@ -155,7 +155,11 @@ func TestAdminCompletion(t *testing.T) {
 	g.on("GET /api/admin/access-overview", http.StatusOK, `{"resources":[{"type_key":"worker","blocks":[{"items":[`+
 		`{"resource_id":"`+idA+`","name":"clearance"}]}]},{"type_key":"explain","blocks":[{"items":[{"resource_id":"filter"}]}]}]}`)
 	g.on("GET /api/tokens", http.StatusOK, `{"items":[{"id":"`+idA+`","name":"ci"},{"id":"`+idB+`","revoked_at":"2026-01-01T00:00:00Z"}],"nextCursor":""}`)
+	g.on("GET /api/admin/registry", http.StatusOK, `{"tables":[{"id":"in.c-orders","dataset":"keboola.orders"}],"count":1,"nextCursor":""}`)
 	for _, c := range []struct{ args, want, not string }{
+		{"table show ", "in.c-orders\tkeboola.orders", "evil"},
+		{"table update in.c-orders --mode ", "local\nremote\nmaterialized", "orders"},
+		{"table register x --source ", "bigquery\nfiles\njira\nkeboola\nlocal\npostgres", "evil"},
 		{"group show ", "loaders\n" + idA, "evil"},
 		{"group add-member loaders ", idA + "\tservice-account-x\na@example.org\tA", "loaders"},
 		{"group add-member loaders a ", ":4", "loaders"},

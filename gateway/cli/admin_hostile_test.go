@@ -26,6 +26,8 @@ var reading = []struct{ args, line string }{
 	{"token list", "GET /api/tokens"},
 	{"token list --all", "GET /api/admin/tokens"},
 	{"group show " + idA, "GET /api/admin/groups/" + idA},
+	{"table list", "GET /api/admin/registry"},
+	{"table show orders", "GET /api/admin/registry/orders"},
 	{"user show " + idA, "GET /api/admin/users/" + idA},
 }
 
@@ -35,12 +37,13 @@ func everyMember(text string) string {
 	for _, name := range []string{
 		"id", "name", "description", "origin", "created_by", "user_id", "email", "username", "source", "added_by", "group_name",
 		"group_id", "resource_type", "resource_id", "assigned_by", "key", "id_format", "issuer", "subject", "deactivated_by",
-		"prefix", "last_used_ip",
+		"prefix", "last_used_ip", "source_type", "bucket", "source_table", "sync_strategy", "query_mode", "sync_schedule", "folder",
+		"dataset", "registered_by",
 	} {
 		members = append(members, `"`+name+`":`+string(must(json.Marshal(text))))
 	}
 	members = append(members,
-		`"scopes":[`+string(must(json.Marshal(text)))+`]`, `"via_groups":[{"group_name":`+string(must(json.Marshal(text)))+`}]`,
+		`"primary_key":[`+string(must(json.Marshal(text)))+`]`, `"scopes":[`+string(must(json.Marshal(text)))+`]`, `"via_groups":[{"group_name":`+string(must(json.Marshal(text)))+`}]`,
 		`"created_at":"2026-01-01T00:00:00Z"`, `"expires_at":null`)
 	return "{" + strings.Join(members, ",") + "}"
 }
@@ -122,7 +125,7 @@ func TestAdminAdvice(t *testing.T) {
 		g.run("admin", "group", "rename", idA, "x").want(t, codeOfKind(kind), code+": because", "do:    "+do)
 	}
 	g.refuse("PATCH /api/admin/groups/"+idA, fault.New(fault.NotFound, "not_found", "gone"))
-	g.run("admin", "group", "rename", idA, "x").want(t, ExitNotFound, "muster admin group, grant, user or token list")
+	g.run("admin", "group", "rename", idA, "x").want(t, ExitNotFound, "muster admin group, grant, user, token or table list")
 	e := fault.New(fault.Unprocessable, "bad_name", "two mistakes")
 	e.Violations = []fault.Violation{{Code: "bad_name", Pointer: "/name", Detail: "is long"}, {Code: "bad_text", Pointer: "/description", Detail: "is longer"}}
 	g.refuse("POST /api/admin/groups", e)

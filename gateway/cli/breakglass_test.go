@@ -70,7 +70,7 @@ func TestImportAgnes(t *testing.T) {
 	path := agnestest.File(t, 13)
 	imports := append([]string{"admin", "import-agnes", path}, store...)
 	run(t, nil, append(imports, "--dry-run")...).want(t, ExitOK, "WOULD BE BROUGHT", "no e-mail address")
-	run(t, nil, imports...).want(t, ExitOK, "BROUGHT", "membership", "LEFT OUT", "table_registry", "comes with the connectors", "u-nameless")
+	run(t, nil, imports...).want(t, ExitOK, "BROUGHT", "membership", "LEFT OUT", "public table", "who is granted its dataset", "u-nameless")
 	var said struct {
 		DryRun  bool `json:"dry_run"`
 		Schema  int
@@ -86,7 +86,7 @@ func TestImportAgnes(t *testing.T) {
 	}
 	r := run(t, nil, append(imports, "-o", "json")...)
 	r.want(t, ExitOK)
-	if err := json.Unmarshal([]byte(r.out), &said); err != nil || said.DryRun || said.Schema != 13 || len(said.Brought) != 4 || len(said.LeftOut) == 0 {
+	if err := json.Unmarshal([]byte(r.out), &said); err != nil || said.DryRun || said.Schema != 13 || len(said.Brought) != 5 || len(said.LeftOut) == 0 {
 		t.Fatalf("%+v %v", said, err)
 	}
 	for _, b := range said.Brought {

@@ -16,10 +16,10 @@ func (s *shell) importAgnesCommand() *cobra.Command {
 	var dryRun bool
 	cmd := &cobra.Command{
 		Use:   "import-agnes FILE",
-		Short: "Bring users, groups and grants over from a system.duckdb of agnes",
-		Long: `Bring users, groups, memberships and grants over from a system.duckdb of agnes at
-schema v13 or v14, on the store itself, in one transaction, and show what was left
-out and why. What is here already stays as it is: a second time brings nothing.
+		Short: "Bring users, groups, grants and tables over from a system.duckdb of agnes",
+		Long: `Bring users, groups, memberships, grants and the registry of tables over from a
+system.duckdb of agnes at schema v13 or v14, on the store itself, in one transaction,
+and show what was left out and why. What is here already stays as it is: a second time brings nothing.
 
 The file is only read. Every gateway on the store has to be ended before: a store
 that one has open is refused. The audit log has a row for each record.`,

@@ -72,12 +72,13 @@ func (c *client) pageOf(ctx context.Context, path string, query url.Values) (ite
 	}
 	var page struct {
 		Items      []json.RawMessage `json:"items"`
+		Tables     []json.RawMessage `json:"tables"` // the registry's name for its items
 		NextCursor string            `json:"nextCursor"`
 	}
 	if err := json.Unmarshal(got.body, &page); err != nil {
 		return nil, "", unreadable("list", err)
 	}
-	return page.Items, page.NextCursor, nil
+	return append(page.Items, page.Tables...), page.NextCursor, nil
 }
 
 // everything reads the pages of a list, up to most entries; 0 means all.

@@ -27,9 +27,9 @@ for name in admin alice bob service-account-graph-service; do
 done
 `
 
-// The how-tos about access do what they say, command for command.
+// The how-tos about access and tables do what they say, command for command.
 func TestAccessHowTos(t *testing.T) {
-	for _, name := range []string{"first-admin.md", "map-keycloak-roles.md", "service-account.md", "tokens-for-ci.md"} {
+	for _, name := range []string{"first-admin.md", "map-keycloak-roles.md", "service-account.md", "tokens-for-ci.md", "tables.md"} {
 		t.Run(name, func(t *testing.T) { runHowTo(t, filepath.Join("..", "..", "docs", "how-to", name)) })
 	}
 }

@@ -32,7 +32,10 @@ resource_id VARCHAR NOT NULL, assigned_at TIMESTAMP, assigned_by VARCHAR, UNIQUE
 scopes VARCHAR, created_at TIMESTAMP, expires_at TIMESTAMP, last_used_at TIMESTAMP, last_used_ip VARCHAR, revoked_at TIMESTAMP)`
 	audit = `CREATE TABLE audit_log (id VARCHAR PRIMARY KEY, timestamp TIMESTAMP, user_id VARCHAR, action VARCHAR NOT NULL,
 resource VARCHAR, params JSON, result VARCHAR, duration_ms INTEGER)`
-	registry = `CREATE TABLE table_registry (id VARCHAR PRIMARY KEY, name VARCHAR, is_public BOOLEAN DEFAULT true)`
+	registry = `CREATE TABLE table_registry (id VARCHAR PRIMARY KEY, name VARCHAR NOT NULL, source_type VARCHAR, bucket VARCHAR, source_table VARCHAR,
+sync_strategy VARCHAR DEFAULT 'full_refresh', query_mode VARCHAR DEFAULT 'local', sync_schedule VARCHAR, profile_after_sync BOOLEAN DEFAULT true,
+primary_key VARCHAR, folder VARCHAR, description VARCHAR, registered_by VARCHAR, is_public BOOLEAN DEFAULT true,
+registered_at TIMESTAMP DEFAULT current_timestamp)`
 )
 
 // schema are the statements that make an empty file of a version.
@@ -81,7 +84,17 @@ var people = []string{
 ('r-5', 'f1f1', 'table', 'in.c-crm.contacts', NULL, NULL),
 ('r-6', 'f1f1', 'starship', 'x', NULL, NULL)`,
 	`INSERT INTO personal_access_tokens (id, user_id, name) VALUES ('t-1', 'u-alice', 'ci')`,
-	`INSERT INTO table_registry VALUES ('orders', 'orders', true), ('contacts', 'contacts', false)`,
+	`INSERT INTO table_registry VALUES
+('orders', 'Orders', 'keboola', 'in.c-crm', 'orders', 'full_refresh', 'local', 'every 1h', true, '["id", "line"]', 'Sales', 'All orders', 'Alice@example.org', true, TIMESTAMP '2026-01-08 08:00:00'),
+('in_c-crm_contacts', 'contacts', 'keboola', 'in.c-crm', 'contacts', 'incremental', 'local', 'daily 06:00,18:30', false, '[''id'', ''region'']', NULL, NULL, NULL, false, TIMESTAMP '2026-01-08 09:00:00'),
+('in_c-crm_notes', 'notes', 'keboola', 'in.c-crm', 'notes', 'partitioned', 'remote', NULL, NULL, 'id, line', '', '', '', true, TIMESTAMP '2026-01-08 10:00:00'),
+('issues', 'issues', 'jira', NULL, NULL, 'full_refresh', 'local', NULL, true, 'issue_key', NULL, NULL, 'Alice@example.org', false, TIMESTAMP '2026-01-08 11:00:00'),
+('bare', 'bare', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('t-schedule', 'hourly', 'keboola', NULL, NULL, 'full_refresh', 'local', 'every  1h', true, NULL, NULL, NULL, NULL, true, TIMESTAMP '2026-01-09 08:00:00'),
+('t-dashes', 'in-dashes', 'keboola', NULL, NULL, 'full_refresh', 'local', NULL, true, NULL, NULL, NULL, NULL, true, TIMESTAMP '2026-01-09 08:00:00'),
+('t-key', 'keyed', 'keboola', NULL, NULL, 'full_refresh', 'local', NULL, true, '[''id', NULL, NULL, NULL, true, TIMESTAMP '2026-01-09 08:00:00'),
+('t-same', 'ORDERS', 'keboola', NULL, NULL, 'full_refresh', 'local', NULL, true, NULL, NULL, NULL, NULL, true, TIMESTAMP '2026-01-09 08:00:00'),
+('a/b', 'slashed', 'keboola', NULL, NULL, 'full_refresh', 'local', NULL, true, NULL, NULL, NULL, NULL, true, TIMESTAMP '2026-01-09 08:00:00')`,
 }
 
 // orphans break the foreign keys of v14.

@@ -26,6 +26,7 @@ const (
 	listWhoCan      list = "w"
 	listTokens      list = "t"
 	listSuggestions list = "n"
+	listTables      list = "b"
 )
 
 const (

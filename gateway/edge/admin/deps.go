@@ -5,6 +5,7 @@ import (
 
 	"github.com/muster-fleet/muster/registry"
 	"github.com/muster-fleet/muster/registry/access"
+	"github.com/muster-fleet/muster/registry/table"
 )
 
 // Groups change groups and their members; *registry.Service does.
@@ -34,6 +35,15 @@ type Tokens interface {
 	RevokeToken(ctx context.Context, actor registry.Actor, id access.ID, c registry.Change) error
 }
 
+// Tables read and change the registry of tables; *registry.Service does.
+type Tables interface {
+	RegisterTable(ctx context.Context, actor registry.Actor, f registry.TableFields, c registry.Change) (table.Table, error)
+	UpdateTable(ctx context.Context, actor registry.Actor, id string, f registry.TableFields, c registry.Change) (table.Table, []string, error)
+	DeleteTable(ctx context.Context, actor registry.Actor, id string, c registry.Change) error
+	Table(ctx context.Context, id string) (*table.Table, error)
+	Tables(ctx context.Context, q registry.TableQuery) (tables []*table.Table, count int, err error)
+}
+
 // State is what is known; *registry.Service has it.
 type State interface {
 	Snapshot() *registry.Snapshot
@@ -45,6 +55,7 @@ type Registry interface {
 	Grants
 	Users
 	Tokens
+	Tables
 	State
 }
 

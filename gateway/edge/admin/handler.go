@@ -26,8 +26,8 @@ type Deps struct {
 	Types    *authz.Types
 	Gate     rest.Gate
 	Logger   *slog.Logger
-	// Facts are what the blocks of resource types are made from, beside the
-	// snapshot; nil for none.
+	// Facts are what the blocks of resource types are made from, beside what the
+	// registry has; nil for none.
 	Facts func() authz.Facts
 	// Directory suggests names of groups; nil where there is none.
 	Directory Directory

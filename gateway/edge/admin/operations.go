@@ -63,7 +63,7 @@ func bodyProblems(more ...int) []int {
 func (a *api) operations() []rest.Operation {
 	return slices.Concat(
 		a.overviewOperations(), a.groupOperations(), a.memberOperations(), a.grantOperations(),
-		a.userOperations(), a.membershipOperations(), a.tokenOperations(), a.ownOperations(),
+		a.userOperations(), a.membershipOperations(), a.tokenOperations(), a.ownOperations(), a.tableOperations(),
 	)
 }
 

@@ -41,7 +41,7 @@ func (a *api) accessOverview(w http.ResponseWriter, r *http.Request, _ rest.Call
 	if a.Facts != nil {
 		facts = a.Facts()
 	}
-	facts.Snapshot = a.Registry.Snapshot()
+	facts.Snapshot, facts.Tables = a.Registry.Snapshot(), a.Registry.Tables
 	set := facts.Snapshot.Access
 	var out Overview
 	var moreGroups, moreGrants string

@@ -70,7 +70,7 @@ func unpacked(t *testing.T, version int) string {
 
 // TestUpgrade opens the stores that earlier releases made.
 func TestUpgrade(t *testing.T) {
-	for version := 1; version <= 3; version++ {
+	for version := 1; version <= 4; version++ {
 		t.Run(fmt.Sprint("from ", version), func(t *testing.T) {
 			path := unpacked(t, version)
 			storetest.Upgraded(t, path, version, openAt)
@@ -95,7 +95,7 @@ func TestMigrationFailsAtAnyStatement(t *testing.T) {
 		}
 		return s, nil
 	}
-	for version := 1; version <= 4; version++ {
+	for version := 1; version <= 5; version++ {
 		path := filepath.Join(t.TempDir(), "muster.db")
 		if version > 1 {
 			path = unpacked(t, version-1)

@@ -40,6 +40,8 @@ func explain(name string, err error) error {
 	switch pg.ConstraintName {
 	case "workers_uuid":
 		return registry.ErrUUIDTaken
+	case "table_registry_pkey", "table_registry_name":
+		return registry.ErrTableTaken
 	case "workers_url":
 		return registry.ErrURLTaken
 	}

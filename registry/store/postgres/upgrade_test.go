@@ -92,7 +92,7 @@ func restored(t *testing.T, version int) string {
 
 // TestUpgrade opens the stores that earlier releases made.
 func TestUpgrade(t *testing.T) {
-	for version := 1; version <= 3; version++ {
+	for version := 1; version <= 4; version++ {
 		t.Run(fmt.Sprint("from ", version), func(t *testing.T) {
 			storetest.Upgraded(t, restored(t, version), version, openAt)
 		})
@@ -113,7 +113,7 @@ func TestMigrationFailsAtAnyStatement(t *testing.T) {
 		}
 		return s, nil
 	}
-	for version := 1; version <= 4; version++ {
+	for version := 1; version <= 5; version++ {
 		dsn := pgtest.Database(t)
 		if version > 1 {
 			dsn = restored(t, version-1)

@@ -42,7 +42,10 @@ func otherURL(n int) string { return fmt.Sprintf("https://other%d/", n) }
 // Scribble makes one random change, of every kind that the service knows. It
 // returns the action and the resource that the audit log must now hold.
 func Scribble(ctx context.Context, s *registry.Service, r *rand.Rand) (action, resource string, err error) {
-	if r.IntN(2) == 0 {
+	switch r.IntN(5) {
+	case 0:
+		return scribbleTable(ctx, s, r)
+	case 1, 2:
 		return ScribbleRules(ctx, s, r)
 	}
 	action, id, err := scribbleWorker(ctx, s, r)
@@ -96,6 +99,7 @@ type Ledger struct {
 	rows     map[registry.Revision]registry.AuditEntry
 	sealed   map[int64]bool // numbers of rows that a head was stored of
 	rules    ruleLedger
+	tables   tableLedger
 }
 
 type ledgerRecord struct {
@@ -147,6 +151,7 @@ func (l *Ledger) Check(t testing.TB, s registry.Store, acks []Ack) {
 		}
 	}
 	l.rules.check(t, s, c.Rules)
+	l.tables.check(t, s)
 }
 
 // readHeads reads which rows a head was stored of.
@@ -179,6 +184,10 @@ func (l *Ledger) replay(t testing.TB, e registry.AuditEntry) {
 	l.number, l.revision = e.Number, e.Revision
 	l.rows[e.Revision] = e
 	if e.Action == registry.ActionGateway {
+		return
+	}
+	if strings.HasPrefix(e.Resource, tableResource("")) {
+		l.tables.replay(t, e)
 		return
 	}
 	if !strings.HasPrefix(e.Resource, "worker:") {
@@ -225,4 +234,5 @@ func Exercise(t testing.TB, s *registry.Service) {
 		register(t, s, Worker(n))
 	}
 	exerciseRules(t, s)
+	exerciseTables(t, s)
 }

@@ -23,6 +23,7 @@ func FillFixture(t testing.TB, place string, open OpenAt) {
 		t.Fatal(err)
 	}
 	fillRuns(t, store)
+	fillAccess(t, store)
 	s, err := registry.Open(t.Context(), store, registry.Options{Logger: logger(t), Inspector: Scribbler()})
 	if err != nil {
 		t.Fatal(err)
@@ -135,6 +136,9 @@ func Upgraded(t *testing.T, place string, version int, open OpenAt) {
 	}
 	if version > 2 {
 		checkRuns(t, store)
+	}
+	if version > 3 {
+		checkAccess(t, store)
 	}
 	s, err := registry.Open(t.Context(), store, registry.Options{Logger: logger(t), Inspector: Scribbler()})
 	if err != nil {
