@@ -44,7 +44,7 @@ for group in "${@:-base}"; do
       govulncheck=golang.org/x/vuln/cmd/govulncheck
     ;;
   bench)
-    (cd "$root/tools/bench" && GOWORK=off CGO_ENABLED=0 go build -o "$out/" . ./benchrules)
+    (cd "$root/tools/bench" && GOWORK=off CGO_ENABLED=0 go build -o "$out/" . ./benchrules && GOWORK=off go build -o "$out/" ./benchaccess)
     ;;
   *)
     echo "tools/build.sh: no group \"$group\"; there are base, lint, bench" >&2

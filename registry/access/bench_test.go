@@ -2,8 +2,6 @@ package access
 
 import (
 	"runtime"
-	"slices"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -96,106 +94,6 @@ func benchMap(b *testing.B, t *town, asked []question) {
 			b.Fatal(sum)
 		}
 	})
-}
-
-// BenchmarkAllowsUnderChanges measures single checks while a thousand changes a
-// second are made and published, in turn with the floor of BenchmarkAllows: all
-// questions to the one, then all to the other, so that neither has the caches from
-// the other. Every number has two readings of the clock in it, whose median is told.
-func BenchmarkAllowsUnderChanges(b *testing.B) {
-	t := million()
-	var current atomic.Pointer[Set]
-	var front Front
-	publish := func(s *Set) {
-		front.Follow(s)
-		current.Store(s)
-	}
-	publish((*Set)(nil).With(t.people()).With(t.rights()))
-	asked := t.questions(1<<17, current.Load())
-	floor := newFloor(t)
-	stop, done := make(chan struct{}), make(chan int)
-	go func() { done <- t.churn(&current, publish, stop) }()
-	touched, i, began := 0, 0, time.Now()
-	ways := []struct {
-		name string
-		ask  func(q *question)
-		took []time.Duration
-	}{
-		{name: "", ask: func(q *question) {
-			l := current.Load().Look(q.who.User, q.typ, q.id, true)
-			if l.IsAdmin(&q.who) || l.Allows(&q.who, began) {
-				touched++
-			}
-		}},
-		{name: "map-", ask: func(q *question) { touched += floor.ask(q) }},
-	}
-	const most = 1 << 22
-	for b.Loop() {
-		w := &ways[i/len(asked)%len(ways)]
-		q := &asked[i&(len(asked)-1)]
-		touched += q.touch()
-		start := time.Now()
-		w.ask(q)
-		if took := time.Since(start); len(w.took) < most {
-			w.took = append(w.took, took)
-		}
-		i++
-	}
-	ran := time.Since(began)
-	close(stop)
-	changes := <-done
-	for _, w := range ways {
-		if slices.Sort(w.took); len(w.took) == 0 {
-			continue // the first round asks once
-		}
-		for name, share := range map[string]float64{"p5-ns": 0.05, "p50-ns": 0.5, "p99-ns": 0.99} {
-			b.ReportMetric(float64(w.took[int(share*float64(len(w.took)-1))]), w.name+name)
-		}
-	}
-	b.ReportMetric(clock(), "clock-ns")
-	b.ReportMetric(float64(changes)/ran.Seconds(), "changes/s")
-	if touched == 0 {
-		b.Fatal("nothing was asked")
-	}
-}
-
-// touch reads what a request has just read itself: texts from their beginning to
-// their end.
-func (q *question) touch() int {
-	sum := int(q.who.User.ID[0]) + int(q.typ[0]) + int(q.id[0]) + int(q.id[len(q.id)-1])
-	for _, name := range q.who.Named {
-		sum += int(name[0]) + int(name[len(name)-1])
-	}
-	return sum
-}
-
-// clock is what reading the clock twice takes.
-func clock() float64 {
-	took := make([]time.Duration, 10_001)
-	for i := range took {
-		start := time.Now()
-		took[i] = time.Since(start)
-	}
-	slices.Sort(took)
-	return float64(took[len(took)/2])
-}
-
-// churn changes memberships and grants a thousand times a second, and tells how
-// often it did.
-func (t *town) churn(current *atomic.Pointer[Set], publish func(*Set), stop <-chan struct{}) int {
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	began := time.Now()
-	for n := 0; ; {
-		select {
-		case <-stop:
-			return n
-		case <-tick.C:
-		}
-		for due := int(time.Since(began).Milliseconds()); n < due; n++ {
-			publish(current.Load().With(t.row(n)))
-		}
-	}
 }
 
 // row is a change of one row: a new grant and its end, a new member and theirs.

@@ -36,12 +36,11 @@ type Look struct {
 	// more is whether the type's wildcard has to be asked too.
 	more bool
 
-	// near is whether a front has told who and what instead; stored and granted are
-	// whether it has them.
-	near, stored, granted bool
-	who, what             cell
-	key                   [2]uint64 // of the resource
-	tables                *tables
+	// near is whether a front has told who and what instead.
+	near      bool
+	who, what found
+	key       [2]uint64 // of the resource
+	tables    *tables
 }
 
 // Look finds somebody, who may be nil, and a resource; wildcard is whether its type

@@ -233,21 +233,30 @@ func TestFrontForgetsMembers(t *testing.T) {
 // Grants that end have room for some in a resource's cell: whichever of them is in
 // force is, with fewer and with more.
 func TestFrontCountsEnds(t *testing.T) {
-	for total := 1; total <= onResource+2; total++ {
+	for n := range 2 * (onResource + 2) {
+		total, some := n/2+1, n%2 == 0
 		var front Front
-		d := &Delta{Users: []User{{ID: userID(1), Active: true}}}
+		d := &Delta{Users: []User{{ID: userID(1), Active: true}, {ID: userID(2), Active: true}}}
 		for i := range total {
 			d.Groups = append(d.Groups, Group{ID: groupID(i), Name: fmt.Sprint("group ", i)})
 		}
+		for i := range inCell + 1 { // others that the second is in
+			d.Groups = append(d.Groups, Group{ID: groupID(100 + i), Name: fmt.Sprint("group ", 100+i)})
+			d.Members = append(d.Members, Member{MemberKey: MemberKey{userID(2), groupID(100 + i), SourceAdmin}})
+		}
 		s := (*Set)(nil).With(d)
 		for good := range total {
-			d := &Delta{GoneMembers: []MemberKey{{userID(1), groupID(good - 1), SourceAdmin}}, Members: []Member{{MemberKey: MemberKey{userID(1), groupID(good), SourceAdmin}}}}
+			d := &Delta{}
+			for _, user := range []ID{userID(1), userID(2)} {
+				d.GoneMembers = append(d.GoneMembers, MemberKey{user, groupID(good - 1), SourceAdmin})
+				d.Members = append(d.Members, Member{MemberKey: MemberKey{user, groupID(good), SourceAdmin}})
+			}
 			for i := range total {
 				g := Grant{ID: grantID(i), Group: groupID(i), Type: "worker", Resource: "w", Expires: epoch.Add(-time.Hour)}
 				if i == good {
 					g.Expires = epoch.Add(time.Hour)
 				}
-				if i%4 == 3 && i != good {
+				if some && i%4 == 3 && i != good {
 					g.Expires = time.Time{}
 				}
 				d.Grants = append(d.Grants, g)
@@ -255,14 +264,18 @@ func TestFrontCountsEnds(t *testing.T) {
 			s = s.With(d)
 			front.Follow(s)
 			for i := range total {
-				want := i == good || i%4 == 3
+				want := i == good || some && i%4 == 3
 				l := s.Look(nil, "worker", "w", false)
 				if got := l.Allows(&Who{Named: []string{fmt.Sprint("group ", i)}}, epoch); got != want || !l.near {
 					t.Fatalf("%d grants, of which number %d is in force: number %d is: %v, near: %v", total, good, i, got, l.near)
 				}
 			}
-			if l := s.Look(&User{ID: userID(1)}, "worker", "w", false); !l.Allows(stored(1), epoch) {
-				t.Fatalf("%d grants, of which number %d is in force, for its member", total, good)
+			for user := 1; user <= 2; user++ {
+				l := s.Look(&User{ID: userID(user)}, "worker", "w", false)
+				got, sure := l.allowsNear(stored(user), epoch)
+				if both := user == 2 && !s.resource("worker", "w").fits(); sure == both || !both && !got || !l.Allows(stored(user), epoch) {
+					t.Fatalf("%d grants, of which number %d is in force, for its member %d: sure %v, allowed %v", total, good, user, sure, got)
+				}
 			}
 		}
 	}
@@ -325,6 +338,89 @@ func TestTagsAreSpread(t *testing.T) {
 		}
 		if len(seen) < (tagMask+1)*85/100 {
 			t.Errorf("%d names like %q have %d of %d tags", n, fmt.Sprintf(form, 7), len(seen), tagMask+1)
+		}
+	}
+}
+
+// A tag is no name: of two groups whose names have the same one, and of a name that
+// no group has, only the group with the grant lets its people in.
+func TestFrontTellsNamesOfOneTagApart(t *testing.T) {
+	byTag := map[uint32][]string{}
+	var same []string
+	for i := 0; len(same) < 3; i++ {
+		name := fmt.Sprint("group ", i)
+		tag := tagOf(name) & tagMask
+		byTag[tag] = append(byTag[tag], name)
+		same = byTag[tag]
+	}
+	s := (*Set)(nil).With(&Delta{
+		Groups: []Group{{ID: groupID(0), Name: same[0]}, {ID: groupID(1), Name: same[1]}},
+		Grants: []Grant{{ID: grantID(0), Group: groupID(1), Type: "worker", Resource: "w"}},
+	})
+	var front Front
+	front.Follow(s)
+	for i, name := range same {
+		l := s.Look(nil, "worker", "w", false)
+		if got, sure := l.allowsNear(&Who{Named: []string{name}}, epoch); !l.near || !sure || got != (i == 1) {
+			t.Errorf("%s: near %v, sure %v, allowed %v", name, l.near, sure, got)
+		}
+	}
+}
+
+// Everyone's grant reaches somebody in many groups as it does the others, and for as
+// long: not when it is over.
+func TestFrontOfEveryone(t *testing.T) {
+	var front Front
+	d := &Delta{Groups: []Group{{ID: numberedID(9, 2), Name: Everyone}}, Users: []User{{ID: userID(0), Active: true}, {ID: userID(1), Active: true}}}
+	for i := range inCell + 1 {
+		d.Groups = append(d.Groups, Group{ID: groupID(i), Name: fmt.Sprint("group ", i)})
+		d.Members = append(d.Members, Member{MemberKey: MemberKey{userID(1), groupID(i), SourceAdmin}})
+	}
+	s := (*Set)(nil).With(d)
+	front.Follow(s)
+	for _, end := range []time.Duration{0, time.Hour, -time.Hour, 1, -1} {
+		g := Grant{ID: grantID(1), Group: numberedID(9, 2), Type: "worker", Resource: "w"}
+		if end != 0 {
+			g.Expires = epoch.Add(end)
+		}
+		s = s.With(&Delta{Grants: []Grant{g}})
+		front.Follow(s)
+		for _, user := range []*User{nil, {ID: userID(0)}, {ID: userID(1)}, {ID: userID(2)}} {
+			l := s.Look(user, "worker", "w", false)
+			near, sure := l.allowsNear(&Who{User: user}, epoch)
+			if sure == (end == 1) || sure && near != (end >= 0) || l.Allows(&Who{User: user}, epoch) != (end >= 0) {
+				t.Errorf("an end after %s, %v: sure %v, allowed %v", end, user, sure, near)
+			}
+		}
+	}
+}
+
+// Bits that two groups share are no group: among many, each reaches its own resource
+// alone, and what somebody looked for is in counts for nobody else.
+func TestFrontTellsGroupsOfOneBitApart(t *testing.T) {
+	const groups = 200
+	d := &Delta{Groups: []Group{{ID: numberedID(9, 1), Name: Admin}, {ID: numberedID(9, 2), Name: Everyone}}}
+	for i := range groups {
+		d.Groups = append(d.Groups, Group{ID: groupID(i), Name: fmt.Sprint("group ", i)})
+		d.Users = append(d.Users, User{ID: userID(i), Active: true})
+		d.Members = append(d.Members, Member{MemberKey: MemberKey{userID(i), groupID(i), SourceAdmin}})
+		d.Grants = append(d.Grants, Grant{ID: grantID(i), Group: groupID(i), Type: "worker", Resource: fmt.Sprint("w", i)})
+	}
+	var front Front
+	s := (*Set)(nil).With(d)
+	front.Follow(s)
+	for i := range groups {
+		for k := range groups {
+			l := s.Look(&User{ID: userID(i)}, "worker", fmt.Sprint("w", k), false)
+			if got, sure := l.allowsNear(stored(i), epoch); !l.near || !sure || got != (i == k) {
+				t.Fatalf("user %d and resource %d: near %v, sure %v, allowed %v", i, k, l.near, sure, got)
+			}
+			if got, sure := l.allowsNear(&Who{}, epoch); !sure || got {
+				t.Fatalf("nobody, with user %d looked for, and resource %d: sure %v, allowed %v", i, k, sure, got)
+			}
+			if l.IsAdmin(stored(i)) {
+				t.Fatalf("user %d is in Admin", i)
+			}
 		}
 	}
 }

@@ -19,8 +19,11 @@ type flat struct {
 	used  int
 }
 
-// keyWords are those before what a cell says.
-const keyWords = 3
+// keyWords are those before what a cell says, madeFor which of them has the number.
+const (
+	keyWords = 3
+	madeFor  = 2
+)
 
 // writing is in place of the number while a cell is written.
 const writing = math.MaxUint64
@@ -55,30 +58,34 @@ func (f *flat) next(at int) int {
 	return at
 }
 
-// find copies what the cell with a key says to a reader of the set with a number;
-// first is the first word at the place where the search begins. sure is false when
-// the cell was written for a later set.
-func (f *flat) find(at int, first uint64, key [2]uint64, set uint64, to []uint64) (there, sure bool) {
+// find is where the cell with a key lies; first is the first word at the place where
+// the search begins.
+func (f *flat) find(at int, first uint64, key [2]uint64) (place int, there bool) {
 	for {
 		second := f.load(at + 1)
 		if first == key[0] && second == key[1] {
-			break
+			return at, true
 		}
 		if first == 0 && second == 0 {
-			return false, true
+			return at, false
 		}
 		at = f.next(at)
 		first = f.load(at)
 	}
+}
+
+// copyTo copies what the cell at a place says to a reader of the set with a number;
+// sure is false when it was written for a later one.
+func (f *flat) copyTo(to []uint64, at int, set uint64) (sure bool) {
 	cell := f.words[at : at+keyWords+len(to)]
-	made := atomic.LoadUint64(&cell[2])
+	made := atomic.LoadUint64(&cell[madeFor])
 	if made > set {
-		return false, false
+		return false
 	}
 	for i := range to {
 		to[i] = atomic.LoadUint64(&cell[keyWords+i])
 	}
-	return true, atomic.LoadUint64(&cell[2]) == made
+	return atomic.LoadUint64(&cell[madeFor]) == made
 }
 
 // put writes what a cell says from the set with a number on.
@@ -91,7 +98,7 @@ func (f *flat) put(hash uint64, key [2]uint64, set uint64, says []uint64) {
 		}
 		at = f.next(at)
 	}
-	atomic.StoreUint64(&f.words[at+2], writing)
+	atomic.StoreUint64(&f.words[at+madeFor], writing)
 	for i, w := range says {
 		atomic.StoreUint64(&f.words[at+keyWords+i], w)
 	}
@@ -99,17 +106,10 @@ func (f *flat) put(hash uint64, key [2]uint64, set uint64, says []uint64) {
 	// finds no own, which there is not before the set is published.
 	atomic.StoreUint64(&f.words[at], key[0])
 	atomic.StoreUint64(&f.words[at+1], key[1])
-	atomic.StoreUint64(&f.words[at+2], set)
+	atomic.StoreUint64(&f.words[at+madeFor], set)
 }
 
-// read is find from the beginning.
-func (f *flat) read(hash uint64, key [2]uint64, set uint64, to []uint64) (there, sure bool) {
-	at := f.home(hash)
-	return f.find(at, f.load(at), key, set, to)
-}
-
-// says is what the cell with a key says, for the one who writes; nil when there is
-// none.
+// says is the cell with a key, for the one who writes; nil when there is none.
 func (f *flat) says(hash uint64, key [2]uint64) []uint64 {
 	at := f.home(hash)
 	for f.words[at] != key[0] || f.words[at+1] != key[1] {
@@ -118,7 +118,7 @@ func (f *flat) says(hash uint64, key [2]uint64) []uint64 {
 		}
 		at = f.next(at)
 	}
-	return f.words[at+keyWords : at+f.per]
+	return f.words[at : at+f.per]
 }
 
 // or sets bits of a cell that says already what it does: they mean something to

@@ -125,8 +125,8 @@ func (t *tables) room(s *Set, steps []*step) bool {
 	return t.people.room(people) && t.resources.room(resources) && t.links.room(links) && t.names.room(names)
 }
 
-// isCrowd is cell.crowded of what a cell says, nil for none.
-func isCrowd(says []uint64) bool { return says != nil && says[0] == crowd }
+// isCrowd is cell.crowded of a cell, nil for none.
+func isCrowd(says []uint64) bool { return says != nil && says[maskAt] == crowd }
 
 // mostTouched is how much a change of the set may touch to be remembered.
 func (s *Set) mostTouched() int {
@@ -246,14 +246,14 @@ func (t *tables) person(s *Set, id ID) {
 		if says := t.people.says(hash, key); isCrowd(says) {
 			copy(c[:], says)
 		} else {
-			c[0] = crowd
+			c[maskAt] = crowd
 			for e := range p.entries() {
 				c.add(e.group())
 				t.link(s, linkKey(printOf(id), e.group()), uint64(e))
 			}
 		}
 	}
-	t.people.put(hash, key, s.id, c[:])
+	t.people.put(hash, key, s.id, c[keyWords:])
 }
 
 // resource brings a resource's cell up to date; one that is gone has no grants.
@@ -266,14 +266,14 @@ func (t *tables) resource(s *Set, k resourceKey) {
 		if says := t.resources.says(key[0], key); isCrowd(says) {
 			copy(c[:], says)
 		} else {
-			c[0] = crowd
+			c[maskAt] = crowd
 			for sh := range r.all() {
 				c.add(sh.group)
 				t.link(s, linkKey(key, sh.group), uint64(sh.until))
 			}
 		}
 	}
-	t.resources.put(key[0], key, s.id, c[:])
+	t.resources.put(key[0], key, s.id, c[keyWords:])
 }
 
 func (t *tables) link(s *Set, key [2]uint64, says uint64) {

@@ -120,9 +120,14 @@ func TestFrontUnderChanges(t *testing.T) {
 	publish((*Set)(nil).With(town.people()).With(town.rights()))
 	key := MemberKey{townUser(1), townGroup(1), SourceBreakGlass}
 	grant := Grant{ID: townGrant(town.grants + 1), Group: townGroup(1), Type: "worker", Resource: "only this one"}
-	there := &Delta{Members: []Member{{MemberKey: key}}, Grants: []Grant{grant}}
+	all := Grant{ID: townGrant(town.grants + 2), Group: townGroup(1), Type: "worker", Resource: "*"}
+	admin := MemberKey{key.User, numberedID(9, 1), SourceSeed}
+	there := &Delta{Members: []Member{{MemberKey: key}}, Grants: []Grant{grant, all}, GoneMembers: []MemberKey{admin}}
 	// Never are the user in the group and the grant there at once, but in there.
-	apart := []*Delta{{GoneMembers: []MemberKey{key}}, there, {GoneGrants: []ID{grant.ID}}, {GoneMembers: []MemberKey{key}}, {Grants: []Grant{grant}}}
+	apart := []*Delta{
+		{GoneMembers: []MemberKey{key}}, there, {GoneGrants: []ID{grant.ID, all.ID}},
+		{GoneMembers: []MemberKey{key}, Members: []Member{{MemberKey: admin}}}, {Grants: []Grant{grant, all}},
+	}
 	var readers sync.WaitGroup
 	var stop atomic.Bool
 	var near, allowed atomic.Int64
@@ -142,6 +147,14 @@ func TestFrontUnderChanges(t *testing.T) {
 					}
 					if got != (s.Member(key) != nil && s.Grant(grant.ID) != nil) {
 						t.Error("the front says of a set what it does not")
+						return
+					}
+					if s.Allows(who, "worker", "another one", true, time.Now()) != got {
+						t.Error("the front says of a set and everything what it does not")
+						return
+					}
+					if is := s.IsAdmin(who); is != (s.Member(admin) != nil) {
+						t.Errorf("the front says of a set that somebody is in Admin: %v", is)
 						return
 					}
 				}

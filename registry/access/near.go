@@ -1,6 +1,9 @@
 package access
 
-import "time"
+import (
+	"runtime"
+	"time"
+)
 
 // together is how many links are looked for at once.
 const together = 32
@@ -14,7 +17,7 @@ func (f *Front) look(l *Look, user *User) bool {
 	}
 	l.key = fingerprint(l.name)
 	atR := t.resources.home(l.key[0])
-	sureU := true
+	sure := true
 	var first uint64 // of the resource's cell
 	if user != nil {
 		id := wordsOf(user.ID)
@@ -22,13 +25,12 @@ func (f *Front) look(l *Look, user *User) bool {
 		// Both places are read before anything of them is decided.
 		var a uint64
 		a, first = t.people.load(atU), t.resources.load(atR)
-		l.stored, sureU = t.people.find(atU, a, id, l.set.id, l.who[:])
+		sure = l.who.find(&t.people, atU, a, id, l.set.id)
 	} else {
 		first = t.resources.load(atR)
 	}
-	var sureR bool
-	l.granted, sureR = t.resources.find(atR, first, l.key, l.set.id, l.what[:])
-	l.near, l.tables = sureU && sureR, t
+	l.near = l.what.find(&t.resources, atR, first, l.key, l.set.id) && sure
+	l.tables = t
 	return l.near
 }
 
@@ -38,9 +40,45 @@ func (f *Front) lookFor(l *Look, user *User) bool {
 	if t == nil || l.set.id < t.id {
 		return false
 	}
-	l.stored, l.near = t.people.read(hashUser(user.ID), wordsOf(user.ID), l.set.id, l.who[:])
+	l.near = l.who.read(&t.people, hashUser(user.ID), wordsOf(user.ID), l.set.id)
 	l.tables = t
 	return l.near
+}
+
+// found is a cell that is read where it lies, and the number of the set that it was
+// written for. Nothing that it says holds before still does.
+type found struct {
+	*cell // nil when there is none
+	made  uint64
+}
+
+// find looks for the cell with a key, as flat.find; it is false when that is of a
+// later set than the one with a number.
+func (c *found) find(f *flat, at int, first uint64, key [2]uint64, set uint64) (sure bool) {
+	at, there := f.find(at, first, key)
+	if !there {
+		return true
+	}
+	c.cell = (*cell)(f.words[at:])
+	c.made = c.at(madeFor)
+	return c.made <= set
+}
+
+// read is find from the beginning.
+func (c *found) read(f *flat, hash uint64, key [2]uint64, set uint64) (sure bool) {
+	at := f.home(hash)
+	return c.find(f, at, f.load(at), key, set)
+}
+
+// still reports whether the cell has not been written since it was found.
+func (c *found) still() bool { return c.cell == nil || c.at(madeFor) == c.made }
+
+// still reports whether what the cells said is what they say. Their memory is there
+// until then.
+func (l *Look) still() bool {
+	is := l.who.still() && l.what.still()
+	runtime.KeepAlive(l.tables)
+	return is
 }
 
 // searched is the same look, of the set itself.
@@ -53,7 +91,7 @@ func (l *Look) searched() Look {
 // isIn reports whether the user is in a group by a source that counts; sure is
 // false when only the record knows.
 func (l *Look) isIn(group uint32, w *Who) (in, sure bool) {
-	if w.User == nil || !l.stored {
+	if w.User == nil || l.who.cell == nil {
 		return false, true
 	}
 	if l.who.crowded() {
@@ -62,68 +100,59 @@ func (l *Look) isIn(group uint32, w *Who) (in, sure bool) {
 			return false, false
 		}
 		e := entry(said[0])
-		return e != 0 && e.counts(w), true
+		in = e != 0 && e.counts(w)
+	} else if l.who.at(maskAt)&maskOf(group) != 0 {
+		e := l.who.entryOf(group)
+		in = e != 0 && e.counts(w)
 	}
-	return l.who.has(group, w), true
-}
-
-// has reports whether a user who has few is in a group by a source that counts.
-func (c *cell) has(group uint32, w *Who) bool {
-	for i := range c {
-		a, b := entry(c[i]), entry(c[i]>>32)
-		switch {
-		case a == 0:
-			return false
-		case a.group() == group:
-			return a.counts(w)
-		case b.group() == group:
-			return b.counts(w)
-		}
-	}
-	return false
+	return in, l.still()
 }
 
 // allowsNear is Allows by what a front has told; sure is false when only the
 // records know.
 func (l *Look) allowsNear(w *Who, now time.Time) (allowed, sure bool) {
-	if l.granted {
-		if allowed, sure = l.reachesNear(w, &l.what, l.key, now); allowed || !sure {
+	second := now.Unix()
+	if l.what.cell != nil {
+		allowed, sure = l.reachesNear(w, l.what.cell, l.key, second)
+		if sure = sure && l.still(); allowed || !sure {
 			return allowed, sure
 		}
 	}
 	if !l.more || l.set.wildcard(l.name.typ) == nil {
 		return false, true
 	}
-	var all cell
+	var all found
 	key := fingerprint(resourceKey{l.name.typ, "*"})
-	if there, sure := l.tables.resources.read(key[0], key, l.set.id, all[:]); !there || !sure {
+	if sure = all.read(&l.tables.resources, key[0], key, l.set.id); !sure || all.cell == nil {
 		return false, sure
 	}
-	return l.reachesNear(w, &all, key, now)
+	allowed, sure = l.reachesNear(w, all.cell, key, second)
+	return allowed, sure && all.still() && l.still()
 }
 
 // reachesNear is reaches for a cell and its resource's key.
-func (l *Look) reachesNear(w *Who, c *cell, key [2]uint64, now time.Time) (reaches, sure bool) {
-	second := now.Unix()
+func (l *Look) reachesNear(w *Who, c *cell, key [2]uint64, second int64) (reaches, sure bool) {
+	stored := w.User != nil && l.who.cell != nil
 	switch {
 	case !c.crowded():
-		var in groups
-		if in, sure = l.groupsAmong(w, c); !sure {
-			return false, false
+		if stored && l.who.crowded() {
+			reaches, sure = l.reachesByLinks(w, c, second)
+		} else {
+			reaches, sure = l.reachesFew(w, c, stored, second)
 		}
-		if reaches, sure = l.reachesFew(w, c, &in, second); reaches || !sure {
+		if reaches || !sure {
 			return reaches, sure
 		}
 		return l.namedFew(w.Named, c, second)
-	case w.User != nil && l.stored && l.who.crowded():
+	case stored && l.who.crowded():
 		return false, false // both have many
 	}
 	var ask asked
 	if e := l.everyone(); e != 0 && c.maybe(e) {
 		ask.add(e)
 	}
-	for i := 0; w.User != nil && i < inCell; i++ {
-		e := entry(l.who.half(i))
+	for i := 0; stored && i < inCell; i++ {
+		e := entry(l.who.half(entriesAt, i))
 		if e == 0 {
 			break
 		}
@@ -145,65 +174,81 @@ func (l *Look) everyone() uint32 {
 	return l.set.everyone.number
 }
 
-// groups are those of somebody with many that have grants on a resource with few,
-// as bits by the places of the grants; of somebody with few their own cell is asked.
-type groups uint32
-
-// groupsAmong finds them.
-func (l *Look) groupsAmong(w *Who, c *cell) (in groups, sure bool) {
-	if w.User == nil || !l.stored || !l.who.crowded() {
-		return 0, true
-	}
+// reachesByLinks is reachesFew for somebody in many groups: links tell which of
+// those that have grants are among them.
+func (l *Look) reachesByLinks(w *Who, c *cell, second int64) (reaches, sure bool) {
+	everyone := l.everyone()
 	var numbers [onResource]uint32
 	var at [onResource]int
 	var said [onResource]uint64
 	n := 0
-	for i := range onResource {
-		g := c.grantOf(i)
-		if g == 0 {
-			break
-		}
-		if l.who.maybe(g) {
-			numbers[n], at[n] = g, i
-			n++
-		}
-	}
-	if !l.links(printOf(l.user.ID), numbers[:n], said[:n]) {
-		return 0, false
-	}
-	for i := range n {
-		if e := entry(said[i]); e != 0 && e.counts(w) {
-			in |= 1 << at[i]
-		}
-	}
-	return in, true
-}
-
-// reachesFew is reachesNear by stored memberships and Everyone for a resource with
-// few grants. Most groups are told apart by a bit for each.
-func (l *Look) reachesFew(w *Who, c *cell, in *groups, second int64) (reaches, sure bool) {
-	everyone := l.everyone()
-	stored := w.User != nil && l.stored && !l.who.crowded()
-	bits := uint64(1) << (everyone & 63)
-	for i := 0; stored && i < len(l.who) && l.who[i] != 0; i++ {
-		bits |= 1<<(l.who[i]>>1&63) | 1<<(l.who[i]>>33&63) // perhaps one that there is not
-	}
 	sure = true
 	for i := range onResource {
 		g := c.grantOf(i)
 		if g == 0 {
 			break
 		}
-		if bits>>(g&63)&1 == 0 && *in>>i&1 == 0 {
-			continue
-		}
-		if g == everyone || *in>>i&1 != 0 || stored && l.who.has(g, w) {
+		if g == everyone {
 			is, known := c.inForce(i, second)
 			if is {
 				return true, true
 			}
 			sure = sure && known
 		}
+		if l.who.maybe(g) {
+			numbers[n], at[n] = g, i
+			n++
+		}
+	}
+	if !sure || !l.links(printOf(l.user.ID), numbers[:n], said[:n]) {
+		return false, false
+	}
+	for i := range n {
+		if e := entry(said[i]); e == 0 || !e.counts(w) {
+			continue
+		}
+		is, known := c.inForce(at[i], second)
+		if is {
+			return true, true
+		}
+		sure = sure && known
+	}
+	return false, sure
+}
+
+// reachesFew is reachesNear by stored memberships and Everyone for somebody in few
+// groups and a resource with few grants. The bits of both tell most apart.
+func (l *Look) reachesFew(w *Who, c *cell, stored bool, second int64) (reaches, sure bool) {
+	everyone := l.everyone()
+	bits := maskOf(everyone)
+	if stored {
+		bits |= l.who.at(maskAt)
+	}
+	sure = true
+	if bits &= c.at(maskAt); bits == 0 {
+		return false, true
+	}
+	for i := range onResource {
+		g := c.grantOf(i)
+		if g == 0 {
+			break
+		}
+		if bits&maskOf(g) == 0 {
+			continue
+		}
+		if g != everyone {
+			if !stored {
+				continue
+			}
+			if e := l.who.entryOf(g); e == 0 || !e.counts(w) {
+				continue
+			}
+		}
+		is, known := c.inForce(i, second)
+		if is {
+			return true, true
+		}
+		sure = sure && known
 	}
 	return false, sure
 }
@@ -211,20 +256,18 @@ func (l *Look) reachesFew(w *Who, c *cell, in *groups, second int64) (reaches, s
 // namedFew is reachesNear by the groups that the token names, for a resource with
 // few grants: they are looked for when the group of a grant may be called so.
 func (l *Look) namedFew(names []string, c *cell, second int64) (reaches, sure bool) {
-	var tags [onResource]uint32
-	n, bits := 0, uint64(0)
-	for ; n < onResource && c.half(n) != 0; n++ {
-		tags[n] = c.tag(n)
-		bits |= 1 << (tags[n] & 63)
-	}
+	tags := c.at(tagSetAt)
 	sure = true
 	for _, name := range names {
 		tag := tagOf(name) & tagMask
-		if bits>>(tag&63)&1 == 0 {
+		if tags&maskOf(tag) == 0 {
 			continue
 		}
-		for i, of := range tags[:n] {
-			if of != tag {
+		for i := range onResource {
+			if c.grantOf(i) == 0 {
+				break
+			}
+			if c.tag(i) != tag {
 				continue
 			}
 			is, known := l.namedGrant(name, c, i, second)
@@ -293,7 +336,7 @@ func (l *Look) numbers(names []string) (numbers [8]uint32, sure bool) {
 	}
 	for i := range names {
 		var said linkCell
-		if _, sure := t.find(t.home(keys[i][0]), first[i], keys[i], l.set.id, said[:]); !sure {
+		if at, there := t.find(t.home(keys[i][0]), first[i], keys[i]); there && !t.copyTo(said[:], at, l.set.id) {
 			return numbers, false
 		}
 		numbers[i] = uint32(said[0])
@@ -332,7 +375,7 @@ func (l *Look) links(of [2]uint64, groups []uint32, said []uint64) (sure bool) {
 	}
 	for i, g := range groups {
 		key := linkKey(of, g)
-		if _, sure := t.find(t.home(key[0]), first[i], key, l.set.id, said[i:i+1]); !sure {
+		if at, there := t.find(t.home(key[0]), first[i], key); there && !t.copyTo(said[i:i+1], at, l.set.id) {
 			return false
 		}
 	}

@@ -137,11 +137,11 @@ type bench struct {
 	bin  string
 	log  io.Writer
 	dir  string
-	// rules is the program that measures rules.
-	rules   string
-	got     map[point]measurement
-	figures map[string]figure
-	began   time.Time
+	// programs is where the other programs that measure are, "" beside this one.
+	programs string
+	got      map[point]measurement
+	figures  map[string]figure
+	began    time.Time
 }
 
 func (b *bench) found() found { return found{points: b.got, figures: b.figures} }

@@ -45,7 +45,7 @@ func counted(v float64) value { return value{Value: v} }
 
 // probes are all that there are, in the order of the report.
 func probes() []probe {
-	return []probe{wireProbe(), slopeProbe(), hotPathProbe(), memoryProbe(), tokenProbe(), rulesProbe(), rulesCostProbe()}
+	return []probe{wireProbe(), slopeProbe(), hotPathProbe(), memoryProbe(), tokenProbe(), rulesProgram().probe(), rulesCostProbe(), accessProgram().probe()}
 }
 
 // probe runs those that are wanted, one after the other.

@@ -150,39 +150,43 @@ func TestInFlight(t *testing.T) {
 	}
 }
 
-// The rules program is another one; what it says is taken by its keys.
-func TestRulesProgram(t *testing.T) {
-	values := map[string]value{}
-	for _, r := range ruleBars {
-		values[r.key] = value{Value: 3, Spread: 0.5}
-	}
-	said := func(values map[string]value) string {
-		text, err := json.Marshal(figure{Rows: [][]string{{"engine"}}, Values: values})
-		if err != nil {
-			t.Fatal(err)
-		}
-		path := filepath.Join(t.TempDir(), "benchrules")
-		script := "#!/bin/sh\n[ \"$1\" = -quick ] || exit 3\ncat <<'END'\n" + string(text) + "\nEND\n"
-		if err := os.WriteFile(path, []byte(script), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	got, err := measureRules(t.Context(), &bench{rules: said(values), plan: plan{quick: true}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, b := range rulesProbe().bars {
-		if got.Values[b.name].Value != 3 {
-			t.Errorf("%s is %+v", b.name, got.Values[b.name])
-		}
-	}
-	if _, err := measureRules(t.Context(), &bench{rules: said(values)}); err == nil || !strings.Contains(err.Error(), "exit status 3") {
-		t.Errorf("a program that fails: %v", err)
-	}
-	delete(values, "bytes")
-	if _, err := measureRules(t.Context(), &bench{rules: said(values), plan: plan{quick: true}}); err == nil || !strings.Contains(err.Error(), "bytes") {
-		t.Errorf("a program that leaves something out: %v", err)
+// The programs are other ones; what they say is taken by its keys.
+func TestPrograms(t *testing.T) {
+	for _, p := range programs() {
+		t.Run(p.name, func(t *testing.T) {
+			values := map[string]value{}
+			for _, r := range p.bars {
+				values[r.key] = value{Value: 3, Spread: 0.5}
+			}
+			said := func(values map[string]value) string {
+				text, err := json.Marshal(figure{Rows: [][]string{{"engine"}}, Values: values})
+				if err != nil {
+					t.Fatal(err)
+				}
+				dir := t.TempDir()
+				script := "#!/bin/sh\n[ \"$1\" = -quick ] || exit 3\ncat <<'END'\n" + string(text) + "\nEND\n"
+				if err := os.WriteFile(filepath.Join(dir, p.file), []byte(script), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				return dir
+			}
+			got, err := p.measure(t.Context(), &bench{programs: said(values), plan: plan{quick: true}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, b := range p.probe().bars {
+				if got.Values[b.name].Value != 3 || got.Title != p.title {
+					t.Errorf("%s is %+v under %q", b.name, got.Values[b.name], got.Title)
+				}
+			}
+			if _, err := p.measure(t.Context(), &bench{programs: said(values)}); err == nil || !strings.Contains(err.Error(), "exit status 3") {
+				t.Errorf("a program that fails: %v", err)
+			}
+			delete(values, p.bars[1].key)
+			if _, err := p.measure(t.Context(), &bench{programs: said(values), plan: plan{quick: true}}); err == nil || !strings.Contains(err.Error(), p.bars[1].key) {
+				t.Errorf("a program that leaves something out: %v", err)
+			}
+		})
 	}
 }
 

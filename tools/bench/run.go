@@ -32,17 +32,17 @@ type outcome struct {
 
 // options are the flags of run.
 type options struct {
-	bin, rules, doc, json string
-	quick, smoke          bool
-	only                  *regexp.Regexp
-	modes                 string
+	bin, programs, doc, json string
+	quick, smoke             bool
+	only                     *regexp.Regexp
+	modes                    string
 }
 
 func runFlags(args []string) (options, error) {
 	flags := flag.NewFlagSet("run", flag.ContinueOnError)
 	var o options
 	flags.StringVar(&o.bin, "bin", "bin/muster", "the Muster to measure")
-	flags.StringVar(&o.rules, "rules", "", "the program that measures rules; empty is benchrules beside this one")
+	flags.StringVar(&o.programs, "programs", "", "the directory of benchrules and benchaccess, which measure rules and access; empty is where this program is")
 	flags.BoolVar(&o.quick, "quick", false, "fewer cells, shorter and fewer repetitions")
 	flags.BoolVar(&o.smoke, "smoke", false, "one short repetition of everything, judged by nobody: shows that it all works")
 	only := flags.String("only", "", "only the bars whose name matches this expression, and what they need")
@@ -127,7 +127,7 @@ func measureAndJudge(ctx context.Context, p plan, o options, bars []bar, points 
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{plan: p, bin: o.bin, rules: o.rules, log: os.Stdout, dir: dir, got: map[point]measurement{}, figures: map[string]figure{}, began: began}
+	b := &bench{plan: p, bin: o.bin, programs: o.programs, log: os.Stdout, dir: dir, got: map[point]measurement{}, figures: map[string]figure{}, began: began}
 	verdicts, err := b.judged(ctx, bars, points, probes)
 	if err := errors.Join(err, awake.stop()); err != nil {
 		return nil, err

@@ -6,64 +6,28 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"flag"
 	"fmt"
-	"os"
-	"os/signal"
 	"slices"
-	"syscall"
 	"time"
+
+	"github.com/muster-fleet/muster/tools/bench/told"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := command(ctx, os.Args[1:])
-	stop()
-	switch {
-	case err == nil:
-	case errors.Is(err, flag.ErrHelp):
-		os.Exit(2)
-	default:
-		fmt.Fprintln(os.Stderr, "benchrules:", err)
-		os.Exit(1)
-	}
-}
+func main() { told.Main("benchrules", measure) }
 
-// outcome is what is printed. Values are by the keys that bench knows them by.
-type outcome struct {
-	Rows   [][]string       `json:"rows"`
-	Notes  []string         `json:"notes"`
-	Values map[string]value `json:"values"`
-}
-
-type value struct {
-	Value  float64 `json:"value"`
-	Spread float64 `json:"spread"`
-}
-
-func command(ctx context.Context, args []string) error {
-	flags := flag.NewFlagSet("benchrules", flag.ContinueOnError)
-	quick := flags.Bool("quick", false, "shorter and fewer repetitions")
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
+func measure(ctx context.Context, quick bool) (told.Outcome, error) {
 	const count = 100_000
 	repetitions, atLeast := 7, 400*time.Millisecond
-	if *quick {
+	if quick {
 		repetitions, atLeast = 3, 150*time.Millisecond
 	}
 	grants := makeRules(ruleCount)
 	all, err := race(contenders(ctx), grants, count, repetitions, atLeast)
 	if err != nil {
-		return err
+		return told.Outcome{}, err
 	}
 	costs, err := measureSnapshot(grants, repetitions)
-	if err != nil {
-		return err
-	}
-	return json.NewEncoder(os.Stdout).Encode(tell(all, costs))
+	return tell(all, costs), err
 }
 
 // opaIndexedName is the form of policy that was the best OPA before Muster was
@@ -87,15 +51,15 @@ func contenders(ctx context.Context) []contender {
 }
 
 // tell makes the table and the bars' numbers.
-func tell(all []timed, costs snapshotCosts) outcome {
+func tell(all []timed, costs snapshotCosts) told.Outcome {
 	mine, theirs := best(all, ours), best(all, opa)
 	indexed := &all[slices.IndexFunc(all, func(t timed) bool { return t.Name == opaIndexedName })]
-	out := outcome{
+	out := told.Outcome{
 		Rows: [][]string{{"engine", "nodes a second", "ns a node", "allocations a node", "against the best OPA"}},
-		Values: map[string]value{
-			"rate": {mine.Rate, mine.Spread}, "opa": {mine.Rate / theirs.Rate, max(mine.Spread, theirs.Spread)},
-			"opaIndexed":  {mine.Rate / indexed.Rate, max(mine.Spread, indexed.Spread)},
-			"allocations": {mine.Allocations, 0}, "bytes": {costs.bytes, 0},
+		Values: map[string]told.Value{
+			"rate": {Value: mine.Rate, Spread: mine.Spread}, "opa": {Value: mine.Rate / theirs.Rate, Spread: max(mine.Spread, theirs.Spread)},
+			"opaIndexed":  {Value: mine.Rate / indexed.Rate, Spread: max(mine.Spread, indexed.Spread)},
+			"allocations": {Value: mine.Allocations}, "bytes": {Value: costs.bytes},
 		},
 	}
 	for _, t := range all {
@@ -104,15 +68,10 @@ func tell(all []timed, costs snapshotCosts) outcome {
 			fmt.Sprintf("%.3f", t.Allocations), fmt.Sprintf("%.3gx", t.Rate/theirs.Rate),
 		})
 	}
-	put := func(key string, scale float64, series []float64) float64 {
-		mid, apart := middle(series)
-		out.Values[key] = value{mid * scale, apart}
-		return mid
-	}
-	put("compile", 1e-6, costs.compile)
-	many, few, together := put("oneOfMany", 1, costs.oneOfMany), put("oneOfFew", 1, costs.oneOfFew), put("together", 1, costs.together)
-	out.Values["grows"] = value{many / few, out.Values["oneOfMany"].Spread}
-	out.Values["proportion"] = value{together / many, out.Values["together"].Spread}
+	out.Put("compile", 1e-6, costs.compile)
+	many, few, together := out.Put("oneOfMany", 1, costs.oneOfMany), out.Put("oneOfFew", 1, costs.oneOfFew), out.Put("together", 1, costs.together)
+	out.Values["grows"] = told.Value{Value: many / few, Spread: out.Values["oneOfMany"].Spread}
+	out.Values["proportion"] = told.Value{Value: together / many, Spread: out.Values["together"].Spread}
 	out.Notes = []string{
 		"1,000 rules of one principal over 200 labels, each with one label, 4 of 10 properties and, every second one, a condition on a value; " +
 			"100,000 nodes of one or two labels with 10 properties each. Every engine's answers were compared with a plain walk over all rules on the first 5,000 nodes. " +

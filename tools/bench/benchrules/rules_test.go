@@ -236,11 +236,4 @@ func TestSnapshotSmall(t *testing.T) {
 	if reflect.DeepEqual(was, changed[7]) || was.Name != changed[7].Name {
 		t.Error("a changed rule says what it said, or is another one")
 	}
-	wrong := errors.New("wrong")
-	if _, err := onThread(func() error { return wrong }); !errors.Is(err, wrong) {
-		t.Errorf("got %v", err)
-	}
-	if mid, apart := middle([]float64{3, 1, 2}); mid != 2 || apart != 0.5 {
-		t.Errorf("%g ±%g", mid, apart)
-	}
 }

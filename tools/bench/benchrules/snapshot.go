@@ -3,12 +3,10 @@ package main
 import (
 	"fmt"
 	"runtime"
-	"slices"
-	"time"
 
 	"github.com/muster-fleet/muster/gateway/rules"
 	"github.com/muster-fleet/muster/registry/rule"
-	"github.com/muster-fleet/muster/tools/bench/cputime"
+	"github.com/muster-fleet/muster/tools/bench/told"
 )
 
 const (
@@ -44,15 +42,6 @@ func fill(grants []grant, count int) *rule.Set {
 	return set
 }
 
-// live is the memory in use after a collection, in bytes.
-func live() int64 {
-	runtime.GC()
-	runtime.GC() // what the first one found to be finalized
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
-}
-
 // snapshotCosts are what a set of a million rules costs.
 type snapshotCosts struct {
 	// bytes a rule.
@@ -67,16 +56,16 @@ type snapshotCosts struct {
 
 func measureSnapshot(grants []grant, repetitions int) (snapshotCosts, error) {
 	var c snapshotCosts
-	before := live()
+	before := told.Live()
 	many := fill(grants, manyRules)
-	c.bytes = float64(live()-before) / manyRules
+	c.bytes = float64(told.Live()-before) / manyRules
 	few := fill(grants, fewRules)
 	if many.Len() != manyRules || few.Len() != fewRules {
 		return c, fmt.Errorf("the sets hold %d and %d rules", many.Len(), few.Len())
 	}
 	model, alice := makeModel(), rule.SubjectsOf("alice", "muster-cli", []string{"/plant/graz", "/plant/linz"})
 	for range repetitions {
-		ns, err := onThread(func() error {
+		ns, err := told.OnThread(func() error {
 			if p := rules.Compile(model, many.For(alice)); p.Rules() != len(grants) {
 				return fmt.Errorf("%d of alice's rules were compiled", p.Rules())
 			}
@@ -98,7 +87,7 @@ func measureSnapshot(grants []grant, repetitions int) (snapshotCosts, error) {
 func (c *snapshotCosts) changes(grants []grant, many, few *rule.Set) error {
 	singly := func(set *rule.Set) (float64, error) {
 		changed := spread(grants, set.Len())
-		ns, err := onThread(func() error {
+		ns, err := told.OnThread(func() error {
 			now := set
 			for i := range changed {
 				now = now.With(changed[i:i+1], nil)
@@ -116,7 +105,7 @@ func (c *snapshotCosts) changes(grants []grant, many, few *rule.Set) error {
 		return err
 	}
 	changed := spread(grants, many.Len())
-	at, err := onThread(func() error { return sameLen(many.With(changed, nil), many) })
+	at, err := told.OnThread(func() error { return sameLen(many.With(changed, nil), many) })
 	c.oneOfMany, c.oneOfFew, c.together = append(c.oneOfMany, a), append(c.oneOfFew, b), append(c.together, at/changesTimed)
 	return err
 }
@@ -137,27 +126,4 @@ func spread(grants []grant, n int) []rule.Rule {
 		out[i] = stored(&grants[(at+1)%len(grants)], int64(at+1), principal(at/len(grants)))
 	}
 	return out
-}
-
-// onThread returns the CPU time that do takes on its thread, in nanoseconds.
-func onThread(do func() error) (float64, error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	runtime.GC()
-	began, err := cputime.Thread()
-	if err != nil {
-		return 0, err
-	}
-	if err := do(); err != nil {
-		return 0, err
-	}
-	ended, err := cputime.Thread()
-	return float64((ended - began) / time.Nanosecond), err
-}
-
-// middle is the median, and how far the ends are apart, as half a share of it.
-func middle(all []float64) (mid, apart float64) {
-	sorted := slices.Sorted(slices.Values(all))
-	mid = sorted[len(sorted)/2]
-	return mid, (sorted[len(sorted)-1] - sorted[0]) / 2 / mid
 }
