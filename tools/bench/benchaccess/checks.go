@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -159,7 +160,7 @@ func (l *live) race(ctx context.Context, t *town, ways []*way, asked []question,
 		return 0, 0, err
 	}
 	if touched == 0 {
-		return 0, 0, fmt.Errorf("nothing was asked")
+		return 0, 0, errors.New("nothing was asked")
 	}
 	yes := 0
 	const checked = 1000
@@ -171,7 +172,7 @@ func (l *live) race(ctx context.Context, t *town, ways []*way, asked []question,
 		}
 	}) / checked
 	if yes == 0 {
-		return 0, 0, fmt.Errorf("nobody is allowed anything")
+		return 0, 0, errors.New("nobody is allowed anything")
 	}
 	return changes, allocations, nil
 }
