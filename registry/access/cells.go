@@ -17,7 +17,7 @@ import (
 // numbers.
 //
 // Of a user come then the groups as entries, two to a word, ended by 0. Of a resource
-// come a bit for the tag of each group's name; the numbers of the groups that have
+// come a bit for each group's name; the numbers of the groups that have
 // grants, doubled, and one more for those that end, two to a word; the seconds of
 // the ends, two to a word; the tags.
 //
@@ -60,6 +60,17 @@ const (
 
 // hashUser is where a user's cell is looked for.
 func hashUser(id ID) uint64 { return maphash.Comparable(seed, id) }
+
+// hashUserWords is hashUser by the words of an id.
+func hashUserWords(words [2]uint64) uint64 {
+	var id ID
+	binary.LittleEndian.PutUint64(id[:8], words[0])
+	binary.LittleEndian.PutUint64(id[8:], words[1])
+	return hashUser(id)
+}
+
+// hashPrint is where what is known by a print is looked for.
+func hashPrint(of [2]uint64) uint64 { return of[0] }
 
 // wordsOf are an id's.
 func wordsOf(id ID) [2]uint64 {
@@ -118,7 +129,7 @@ func (c *cell) setHalf(from, i int, x uint32) { c[from+i>>1] |= uint64(x) << (i 
 // is not.
 func (c *cell) crowded() bool { return c != nil && c.at(maskAt) == crowd }
 
-// maskOf is the bit of a group, or of a tag.
+// maskOf is the bit of a group, or of a tag: of its briefOf.
 func maskOf(number uint32) uint64 { return 1 << (number & 63) }
 
 // bitOf is where a group's bit is in a crowd.
@@ -162,7 +173,7 @@ func (c *cell) fillResource(r *resource) {
 		c[maskAt] |= maskOf(s.group)
 		c[tagSetAt] |= maskOf(s.tag)
 		c.setHalf(grantsAt, i, e)
-		c[tagsAt+i/tagsPer] |= uint64(s.tag&tagMask) << (i % tagsPer * tagBits)
+		c[tagsAt+i/tagsPer] |= uint64(inTags(s.tag)) << (i % tagsPer * tagBits)
 		i++
 	}
 }
@@ -214,6 +225,9 @@ func (c *cell) inForce(i int, second int64) (is, sure bool) {
 	end := int64(c.half(endsAt, min(ends, endsThere-1))) // a cell that is being written may have more
 	return second < end, second != end
 }
+
+// inTags is what a cell has of a tag beside its bit.
+func inTags(tag uint32) uint32 { return tag >> briefBits & tagMask }
 
 func (c *cell) tag(i int) uint32 {
 	return uint32(c.at(tagsAt+i/tagsPer)>>(i%tagsPer*tagBits)) & tagMask

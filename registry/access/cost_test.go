@@ -104,7 +104,7 @@ func TestMemory(t *testing.T) {
 	var front Front
 	front.Follow(s)
 	inFront, tables := 0, front.tables.Load()
-	for _, f := range []*flat{&tables.people, &tables.resources, &tables.links, &tables.names} {
+	for _, f := range []*flat{tables.people, tables.resources, tables.links, tables.names} {
 		inFront += 8 * len(f.words) / town.grants // of which the heap has no part
 	}
 	t.Logf("%d bytes a grant, and %d in front", perGrant, inFront)

@@ -3,6 +3,7 @@ package access
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -328,13 +329,17 @@ func TestFrontMakesRoomForCrowds(t *testing.T) {
 func TestTagsAreSpread(t *testing.T) {
 	for _, form := range []string{"/departments/group %06d", "group %d", "%d", "%07d of the house of the people", "%c"} {
 		const n = 10_000
-		seen := map[uint32]bool{}
+		seen, brief := map[uint32]bool{}, [1 << briefBits]int{}
 		for i := range n {
 			name := fmt.Sprintf(form, i)
 			if tagOf(name) != tagOf(strings.Clone(name)) {
 				t.Fatalf("%q has two tags", name)
 			}
-			seen[tagOf(name)&tagMask] = true
+			seen[inTags(tagOf(name))] = true
+			brief[briefOf(name)]++
+		}
+		if most := slices.Max(brief[:]); most > 2*n/len(brief) {
+			t.Errorf("%d of %d names like %q share a bit", most, n, fmt.Sprintf(form, 7))
 		}
 		if len(seen) < (tagMask+1)*85/100 {
 			t.Errorf("%d names like %q have %d of %d tags", n, fmt.Sprintf(form, 7), len(seen), tagMask+1)
@@ -349,7 +354,7 @@ func TestFrontTellsNamesOfOneTagApart(t *testing.T) {
 	var same []string
 	for i := 0; len(same) < 3; i++ {
 		name := fmt.Sprint("group ", i)
-		tag := tagOf(name) & tagMask
+		tag := inTags(tagOf(name))
 		byTag[tag] = append(byTag[tag], name)
 		same = byTag[tag]
 	}

@@ -19,7 +19,7 @@ type Front struct {
 
 // tables are what a front is made of.
 type tables struct {
-	people, resources, links, names flat
+	people, resources, links, names *flat
 	// id is that of the set that they were made of: what was gone then is not there.
 	id uint64
 }
@@ -111,13 +111,13 @@ func (t *tables) room(s *Set, steps []*step) bool {
 	for _, st := range steps {
 		people, resources, names, links = people+len(st.people), resources+len(st.resources), names+len(st.names), links+len(st.links)
 		for _, id := range st.people { // who is in many groups now may not have been
-			if p := s.person(id); p != nil && p.groups() > inCell && !isCrowd(t.people.says(hashUser(id), wordsOf(id))) {
+			if p := s.person(id); p != nil && p.groups() > inCell && !isCrowd(t.people.says(wordsOf(id))) {
 				links += p.groups()
 			}
 		}
 		for _, k := range st.resources {
 			key := fingerprint(k)
-			if r := s.resource(k.typ, k.id); r != nil && !r.fits() && !isCrowd(t.resources.says(key[0], key)) {
+			if r := s.resource(k.typ, k.id); r != nil && !r.fits() && !isCrowd(t.resources.says(key)) {
 				links += r.len()
 			}
 		}
@@ -194,12 +194,13 @@ func newTables(s *Set) *tables {
 	const others = 8 // some may have more soon
 	t := &tables{
 		id:        s.id,
-		people:    newFlat(sideWords, s.people.values),
-		resources: newFlat(sideWords, s.resources.values),
-		links:     newFlat(linkWords, max(links, (s.people.values+s.resources.values)/others)),
-		names:     newFlat(linkWords, s.names.values),
+		people:    newFlat(sideWords, s.people.values, hashUserWords),
+		resources: newFlat(sideWords, s.resources.values, hashPrint),
+		links:     newFlat(linkWords, max(links, (s.people.values+s.resources.values)/others), hashPrint),
+		names:     newFlat(linkWords, s.names.values, hashPrint),
 	}
-	for _, f := range []*flat{&t.people, &t.resources, &t.links, &t.names} {
+	all := []*flat{t.people, t.resources, t.links, t.names}
+	for _, f := range all {
 		if f.free != nil {
 			runtime.AddCleanup(t, func(free func()) { free() }, f.free)
 		}
@@ -212,6 +213,9 @@ func newTables(s *Set) *tables {
 	}
 	for n := range s.names.all() {
 		t.name(s, n.Name)
+	}
+	for _, f := range all {
+		f.shared = true
 	}
 	return t
 }
@@ -239,11 +243,11 @@ func (t *tables) follow(s *Set, what *touched) {
 // person brings a user's cell up to date; one who is gone is in no group.
 func (t *tables) person(s *Set, id ID) {
 	var c cell
-	hash, key := hashUser(id), wordsOf(id)
+	key := wordsOf(id)
 	if p := s.person(id); p != nil && p.groups() <= inCell {
 		c.fillPerson(p)
 	} else if p != nil {
-		if says := t.people.says(hash, key); isCrowd(says) {
+		if says := t.people.says(key); isCrowd(says) {
 			copy(c[:], says)
 		} else {
 			c[maskAt] = crowd
@@ -253,7 +257,7 @@ func (t *tables) person(s *Set, id ID) {
 			}
 		}
 	}
-	t.people.put(hash, key, s.id, c[keyWords:])
+	t.people.put(key, s.id, c[keyWords:])
 }
 
 // resource brings a resource's cell up to date; one that is gone has no grants.
@@ -263,7 +267,7 @@ func (t *tables) resource(s *Set, k resourceKey) {
 	if r := s.resource(k.typ, k.id); r != nil && r.fits() {
 		c.fillResource(r)
 	} else if r != nil {
-		if says := t.resources.says(key[0], key); isCrowd(says) {
+		if says := t.resources.says(key); isCrowd(says) {
 			copy(c[:], says)
 		} else {
 			c[maskAt] = crowd
@@ -273,16 +277,16 @@ func (t *tables) resource(s *Set, k resourceKey) {
 			}
 		}
 	}
-	t.resources.put(key[0], key, s.id, c[keyWords:])
+	t.resources.put(key, s.id, c[keyWords:])
 }
 
 func (t *tables) link(s *Set, key [2]uint64, says uint64) {
-	t.links.put(key[0], key, s.id, []uint64{says})
+	t.links.put(key, s.id, []uint64{says})
 }
 
 // unlink has a link say that it is not so, if there is one.
 func (t *tables) unlink(s *Set, key [2]uint64) {
-	if t.links.says(key[0], key) != nil {
+	if t.links.says(key) != nil {
 		t.link(s, key, 0)
 	}
 }
@@ -301,7 +305,7 @@ func (t *tables) membership(s *Set, id ID, group uint32) {
 		return
 	}
 	word, bit := bitOf(group)
-	or(&t.people.says(hashUser(id), wordsOf(id))[word], bit)
+	or(&t.people.says(wordsOf(id))[word], bit)
 	t.link(s, key, uint64(e))
 }
 
@@ -320,7 +324,7 @@ func (t *tables) grant(s *Set, k resourceKey, group uint32) {
 		return
 	}
 	word, bit := bitOf(group)
-	or(&t.resources.says(of[0], of)[word], bit)
+	or(&t.resources.says(of)[word], bit)
 	t.link(s, key, uint64(sh.until))
 }
 
@@ -328,5 +332,5 @@ func (t *tables) grant(s *Set, k resourceKey, group uint32) {
 func (t *tables) name(s *Set, name string) {
 	n, _ := s.names.get(name)
 	key := printOfName(name)
-	t.names.put(key[0], key, s.id, []uint64{uint64(n.number)})
+	t.names.put(key, s.id, []uint64{uint64(n.number)})
 }

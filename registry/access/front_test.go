@@ -198,6 +198,11 @@ func TestFrontCosts(t *testing.T) {
 		t.Errorf("%v allocations for %d checks, of which %d are allowed", n, len(qs), yes)
 	}
 	before := front.tables.Load()
+	for _, f := range []*flat{before.people, before.resources, before.links, before.names} {
+		if !f.shared {
+			t.Error("keys of a table that is read may move")
+		}
+	}
 	var m, after runtime.MemStats
 	bytes := uint64(0)
 	for n := range 400 {

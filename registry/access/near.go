@@ -16,20 +16,17 @@ func (f *Front) look(l *Look, user *User) bool {
 		return false
 	}
 	l.key = fingerprint(l.name)
-	atR := t.resources.home(l.key[0])
 	sure := true
-	var first uint64 // of the resource's cell
+	var there spot // of the resource
 	if user != nil {
-		id := wordsOf(user.ID)
-		atU := t.people.home(hashUser(user.ID))
-		// Both places are read before anything of them is decided.
-		var a uint64
-		a, first = t.people.load(atU), t.resources.load(atR)
-		sure = l.who.find(&t.people, atU, a, id, l.set.id)
+		// All places are read before anything of them is decided.
+		here := t.people.look(hashUser(user.ID))
+		there = t.resources.look(l.key[0])
+		sure = l.who.find(t.people, &here, wordsOf(user.ID), l.set.id)
 	} else {
-		first = t.resources.load(atR)
+		there = t.resources.look(l.key[0])
 	}
-	l.near = l.what.find(&t.resources, atR, first, l.key, l.set.id) && sure
+	l.near = l.what.find(t.resources, &there, l.key, l.set.id) && sure
 	l.tables = t
 	return l.near
 }
@@ -40,7 +37,7 @@ func (f *Front) lookFor(l *Look, user *User) bool {
 	if t == nil || l.set.id < t.id {
 		return false
 	}
-	l.near = l.who.read(&t.people, hashUser(user.ID), wordsOf(user.ID), l.set.id)
+	l.near = l.who.read(t.people, hashUser(user.ID), wordsOf(user.ID), l.set.id)
 	l.tables = t
 	return l.near
 }
@@ -54,20 +51,20 @@ type found struct {
 
 // find looks for the cell with a key, as flat.find; it is false when that is of a
 // later set than the one with a number.
-func (c *found) find(f *flat, at int, first uint64, key [2]uint64, set uint64) (sure bool) {
-	at, there := f.find(at, first, key)
+func (c *found) find(f *flat, s *spot, key [2]uint64, set uint64) (sure bool) {
+	at, there := f.find(s, key)
 	if !there {
 		return true
 	}
 	c.cell = (*cell)(f.words[at:])
 	c.made = c.at(madeFor)
-	return c.made <= set
+	return c.made&^behind <= set
 }
 
 // read is find from the beginning.
 func (c *found) read(f *flat, hash uint64, key [2]uint64, set uint64) (sure bool) {
-	at := f.home(hash)
-	return c.find(f, at, f.load(at), key, set)
+	s := f.look(hash)
+	return c.find(f, &s, key, set)
 }
 
 // still reports whether the cell has not been written since it was found.
@@ -123,7 +120,7 @@ func (l *Look) allowsNear(w *Who, now time.Time) (allowed, sure bool) {
 	}
 	var all found
 	key := fingerprint(resourceKey{l.name.typ, "*"})
-	if sure = all.read(&l.tables.resources, key[0], key, l.set.id); !sure || all.cell == nil {
+	if sure = all.read(l.tables.resources, key[0], key, l.set.id); !sure || all.cell == nil {
 		return false, sure
 	}
 	allowed, sure = l.reachesNear(w, all.cell, key, second)
@@ -259,10 +256,10 @@ func (l *Look) namedFew(names []string, c *cell, second int64) (reaches, sure bo
 	tags := c.at(tagSetAt)
 	sure = true
 	for _, name := range names {
-		tag := tagOf(name) & tagMask
-		if tags&maskOf(tag) == 0 {
+		if tags&maskOf(briefOf(name)) == 0 {
 			continue
 		}
+		tag := inTags(tagOf(name))
 		for i := range onResource {
 			if c.grantOf(i) == 0 {
 				break
@@ -328,15 +325,15 @@ func (a *asked) add(group uint32) {
 // numbers are those of up to eight groups by their names, 0 for no group.
 func (l *Look) numbers(names []string) (numbers [8]uint32, sure bool) {
 	var keys [8][2]uint64
-	var first [8]uint64
-	t := &l.tables.names
+	var spots [8]spot
+	t := l.tables.names
 	for i, name := range names {
 		keys[i] = printOfName(name)
-		first[i] = t.load(t.home(keys[i][0]))
+		spots[i] = t.look(keys[i][0])
 	}
 	for i := range names {
 		var said linkCell
-		if at, there := t.find(t.home(keys[i][0]), first[i], keys[i]); there && !t.copyTo(said[:], at, l.set.id) {
+		if at, there := t.find(&spots[i], keys[i]); there && !t.copyTo(said[:], at, l.set.id) {
 			return numbers, false
 		}
 		numbers[i] = uint32(said[0])
@@ -347,19 +344,23 @@ func (l *Look) numbers(names []string) (numbers [8]uint32, sure bool) {
 // inForce reports whether a group has a grant on a resource that has not ended;
 // sure is false when only the record knows, as in the second of its end.
 func (l *Look) inForce(resource [2]uint64, ask *asked, second int64) (is, sure bool) {
-	if ask.n == 0 {
-		return false, true
-	}
-	var until [together]uint64
-	if !l.links(resource, ask.groups[:ask.n], until[:ask.n]) {
-		return false, false
-	}
+	// Of many groups most have no bit; where all have one, the first has a grant.
+	const atOnce = 4
+	var spots [atOnce]spot
 	sure = true
-	for _, u := range until[:ask.n] {
-		if second < int64(u) {
-			return true, true
+	for groups := ask.groups[:ask.n]; len(groups) > 0; {
+		some := groups[:min(atOnce, len(groups))]
+		groups = groups[len(some):]
+		for i, g := range some {
+			spots[i] = l.tables.links.look(linkKey(resource, g)[0])
 		}
-		sure = sure && second != int64(u)
+		for i, g := range some {
+			until, known := l.linked(&spots[i], linkKey(resource, g))
+			if known && second < int64(until) {
+				return true, true
+			}
+			sure = sure && known && second != int64(until)
+		}
 	}
 	return false, sure
 }
@@ -368,16 +369,24 @@ func (l *Look) inForce(resource [2]uint64, ask *asked, second int64) (is, sure b
 // resource. All places are read before anything of them is decided, so that they
 // are waited for at once.
 func (l *Look) links(of [2]uint64, groups []uint32, said []uint64) (sure bool) {
-	var first [together]uint64
-	t := &l.tables.links
+	var spots [together]spot
+	t := l.tables.links
 	for i, g := range groups {
-		first[i] = t.load(t.home(linkKey(of, g)[0]))
+		spots[i] = t.look(linkKey(of, g)[0])
 	}
 	for i, g := range groups {
-		key := linkKey(of, g)
-		if at, there := t.find(t.home(key[0]), first[i], key); there && !t.copyTo(said[i:i+1], at, l.set.id) {
+		if said[i], sure = l.linked(&spots[i], linkKey(of, g)); !sure {
 			return false
 		}
 	}
 	return true
+}
+
+// linked is what a link says, 0 when there is none.
+func (l *Look) linked(s *spot, key [2]uint64) (said uint64, sure bool) {
+	var one linkCell
+	if at, there := l.tables.links.find(s, key); there && !l.tables.links.copyTo(one[:], at, l.set.id) {
+		return 0, false
+	}
+	return one[0], true
 }
