@@ -13,7 +13,7 @@ import (
 	"github.com/muster-fleet/muster/registry/access"
 )
 
-// statements are the prior system's way: one or two of them for each check, to
+// statements are the way without a set: one or two of them for each check, to
 // DuckDB, which holds the same rows in memory, in tables with the keys of
 // specs/access-control.md, section 7.1, and two more indexes, of which one is on the
 // resource. They are prepared once, and ask for the indexed column alone first: with

@@ -1,5 +1,5 @@
 // Command benchaccess measures checks of access, and changes of what they are answered
-// from, beside look-ups in Go's own maps and the prior system's way, a query or two
+// from, beside look-ups in Go's own maps and the way without a set, a query or two
 // to DuckDB for each check, and prints what it found as one JSON object. It is
 // started by bench.
 package main
