@@ -256,6 +256,25 @@ func (k *task) log(t *testing.T, try int) string {
 	return log.String()
 }
 
+// resumed reports whether a task that was deferred has been carried out again: its
+// DAG was read a second time.
+func (k *task) resumed(t *testing.T) bool {
+	t.Helper()
+	return strings.Count(k.log(t, 1), "Worker startup parse complete") > 1
+}
+
+// warnings are the lines in which Airflow's processes have said that something went
+// wrong.
+func (a *airflow) warnings() string {
+	var found strings.Builder
+	for line := range strings.Lines(a.log.String()) {
+		if strings.Contains(line, "[warning") || strings.Contains(line, "[error") || strings.Contains(line, "[critical") || strings.Contains(line, "Error: ") {
+			found.WriteString(line)
+		}
+	}
+	return tail(found.String())
+}
+
 // result is the task's XCom.
 func (k *task) result(t *testing.T) string {
 	t.Helper()
